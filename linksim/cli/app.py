@@ -1,0 +1,31 @@
+"""The command tree."""
+
+from __future__ import annotations
+
+import typer
+
+from linksim import __version__
+from linksim.cli import trace
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Does compressing what crosses a link pay? Replays tensor traces over modelled links.",
+)
+app.add_typer(trace.app, name="trace")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"linksim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Number formats, symbol views, histograms and tensor files."""
