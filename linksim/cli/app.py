@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from linksim import __version__
-from linksim.cli import trace
+from linksim.cli import codebook, codec, trace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,7 +13,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Does compressing what crosses a link pay? Replays tensor traces over modelled links.",
 )
-app.add_typer(trace.app, name="trace")
+for _name, _commands in (("trace", trace), ("codebook", codebook), ("codec", codec)):
+    app.add_typer(_commands.app, name=_name)
 
 
 def _print_version(wanted: bool) -> None:

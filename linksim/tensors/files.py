@@ -34,7 +34,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     except safetensors.SafetensorError as error:
         raise LinksimError(f"{path}: not a whole safetensors file: {error}") from None
     tensors = {}
-    for key, entry in entries:
+    for key, entry in sorted(entries, key=lambda item: item[0]):
         if entry["dtype"] not in _SAFETENSORS_DTYPES:
             known = ", ".join(_SAFETENSORS_DTYPES)
             raise LinksimError(

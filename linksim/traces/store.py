@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from functools import lru_cache
 from pathlib import Path
@@ -180,7 +179,7 @@ class TraceWriter:
         write_json(self._part / MANIFEST_NAME, manifest.model_dump(mode="json", exclude_none=True))
         if self.path.exists():
             shutil.rmtree(self.path)
-        os.replace(self._part, self.path)
+        self._part.replace(self.path)
 
 
 def write_json(path: Path, document: Any) -> None:

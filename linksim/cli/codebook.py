@@ -1,0 +1,69 @@
+"""`linksim codebook`: build codebooks from earlier batches and look at them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linksim.cli.output import console, print_json, print_table
+from linksim.codecs.book_building import build_books
+from linksim.codecs.codebook import DEFAULT_MAX_LENGTH, CodebookSet
+from linksim.tensors.dtypes import Tensor
+from linksim.tensors.views import VIEW_NAMES
+from linksim.traces.sources import tensors_of
+
+app = typer.Typer(no_args_is_help=True, help="Build fixed codebooks and look at them.")
+
+
+@app.command("build")
+def build_command(
+    sources: Annotated[list[Path], typer.Argument(help="Traces or tensor files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Codebook file to write (JSON).")],
+    view: Annotated[
+        list[str], typer.Option(help="Symbol view; give it again for more. Default: all.")
+    ] = list(VIEW_NAMES),  # noqa: B006
+    before: Annotated[
+        int | None, typer.Option(help="Use only batches before this one.", min=1)
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="Cast floats to this format first.")] = None,
+    max_length: Annotated[
+        int, typer.Option(help="Longest code word in bits.", min=8, max=16)
+    ] = DEFAULT_MAX_LENGTH,
+) -> None:
+    """Build one codebook per view, number format and tensor kind, from average distributions."""
+
+    def earlier() -> Iterator[tuple[str, Tensor]]:
+        for tensor in tensors_of(sources, dtype):
+            if before is None or tensor.batch < before:
+                yield tensor.kind, tensor.values
+
+    named = ", ".join(path.name for path in sources)
+    limit = "" if before is None else f", batches before {before}"
+    books = build_books(earlier(), view, f"{named}{limit}", max_length)
+    books.save(out)
+    counted = Counter(f"{book.view} of {book.dtype}" for book in books.books)
+    console.print(f"{out}: " + ", ".join(f"{n} books for {name}" for name, n in counted.items()))
+
+
+@app.command("show")
+def show_command(
+    path: Annotated[Path, typer.Argument(help="Codebook file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show every codebook: what it codes, its code lengths, where it came from."""
+    books = CodebookSet.load(path)
+    if as_json:
+        print_json(books.document())
+        return
+    rows = []
+    for book in books.books:
+        used = [n for n in book.lengths if n]
+        lengths = Counter(used)
+        shape = " ".join(f"{bits}:{lengths[bits]}" for bits in sorted(lengths))
+        rows.append((book.kind, book.dtype, book.view, min(used), max(used), shape, book.source))
+    columns = ("kind", "dtype", "view", "shortest", "longest", "codes per length", "source")
+    print_table(f"Codebooks in {path}", columns, rows)

@@ -1,0 +1,42 @@
+"""Codecs: a tensor to bytes and back, with the exact size known before encoding.
+
+Importing this package registers every codec with numcodecs, so `numcodecs.get_codec(config)` makes
+any of them.
+"""
+
+from numcodecs.registry import register_codec
+
+from linksim.codecs.base import Segments, TensorCodec
+from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
+from linksim.codecs.huffman import HuffmanFixed, HuffmanThreeStage
+from linksim.codecs.raw import Raw
+from linksim.errors import LinksimError
+
+CODECS: dict[str, type[TensorCodec]] = {
+    codec.codec_id: codec for codec in (Raw, HuffmanFixed, HuffmanThreeStage)
+}
+"""Every codec by its id."""
+
+for _codec in CODECS.values():
+    register_codec(_codec)
+
+
+def codec_class(codec_id: str) -> type[TensorCodec]:
+    """The codec called *codec_id*; LinksimError names the known ones."""
+    if codec_id not in CODECS:
+        raise LinksimError(f"unknown codec {codec_id!r}: expected one of {', '.join(CODECS)}")
+    return CODECS[codec_id]
+
+
+__all__ = [
+    "CODECS",
+    "Codebook",
+    "CodebookSet",
+    "HuffmanFixed",
+    "HuffmanThreeStage",
+    "Raw",
+    "Segments",
+    "TensorCodec",
+    "build_codebook",
+    "codec_class",
+]

@@ -1,0 +1,161 @@
+"""Codebooks: a prefix code and what it codes, agreed beforehand by both ends of a link."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from linksim.codecs.prefix_code import PrefixCode, package_merge
+from linksim.errors import LinksimError
+from linksim.tensors.dtypes import number_format
+from linksim.tensors.views import SymbolView, symbol_view
+
+DEFAULT_MAX_LENGTH = 16
+"""Every symbol must stay codable, so unseen ones eat code space: 16 bits keep that below 0.4 %."""
+
+SMOOTHING = "one count added to every symbol"
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """A prefix code for one view of one number format. Immutable and hashable."""
+
+    name: str
+    dtype: str
+    view: str
+    kind: str
+    """Tensor kind it was made for (`residual`, `ffn1_weight`, ...)."""
+    lengths: tuple[int, ...]
+    max_length: int = DEFAULT_MAX_LENGTH
+    source: str = ""
+    """Which tensors its histogram came from."""
+    smoothing: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.lengths) != self.symbol_view.alphabet:
+            raise LinksimError(
+                f"codebook {self.name!r}: lengths has {len(self.lengths)} entries: expected "
+                f"{self.symbol_view.alphabet} for view {self.view!r} of {self.dtype}"
+            )
+        _ = self.code
+
+    @cached_property
+    def code(self) -> PrefixCode:
+        """The prefix code; LinksimError names the codebook where the lengths make none."""
+        try:
+            return PrefixCode(self.lengths, self.max_length)
+        except LinksimError as error:
+            raise LinksimError(f"codebook {self.name!r}: {error}") from None
+
+    @cached_property
+    def symbol_view(self) -> SymbolView:
+        """The view of the number format whose symbols the book codes."""
+        return symbol_view(self.view, number_format(self.dtype))
+
+
+def average_distribution(histograms: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Mean of the probability distributions of *histograms*, as in arXiv 2601.10673.
+
+    Every non-empty tensor counts the same, however long it is.
+    """
+    filled = [counts / counts.sum() for counts in histograms if counts.sum()]
+    if not filled:
+        raise LinksimError("a codebook needs at least one tensor that is not empty")
+    return np.asarray(np.mean(filled, axis=0), np.float64)
+
+
+def build_codebook(
+    name: str,
+    view: SymbolView,
+    kind: str,
+    histograms: list[NDArray[np.int64]],
+    *,
+    max_length: int = DEFAULT_MAX_LENGTH,
+    source: str = "",
+) -> Codebook:
+    """The codebook for the average distribution of *histograms*, each int64 [alphabet].
+
+    One count is added to every symbol, so that later tensors can always be coded.
+    """
+    total = sum(int(counts.sum()) for counts in histograms)
+    counts = np.rint(average_distribution(histograms) * total).astype(np.int64) + 1
+    lengths = tuple(package_merge(counts, max_length))
+    return Codebook(name, view.fmt.name, view.name, kind, lengths, max_length, source, SMOOTHING)
+
+
+class _BookDocument(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1)
+    dtype: str
+    view: str
+    kind: str
+    lengths: tuple[int, ...]
+    max_length: int
+    source: str = ""
+    smoothing: str = ""
+
+
+class _SetDocument(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    format: str = Field(pattern="^linksim-codebooks$")
+    version: int = Field(ge=1, le=1)
+    books: tuple[_BookDocument, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class CodebookSet:
+    """The codebooks of one file, in file order."""
+
+    books: tuple[Codebook, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> CodebookSet:
+        """Read a codebook file; LinksimError names the file and the field that is wrong."""
+        try:
+            document = _SetDocument.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls(tuple(Codebook(**dict(book)) for book in document.books))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise LinksimError(f"{path}: cannot be read as codebooks: {reason}") from None
+        except ValidationError as error:
+            finding = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in finding["loc"])
+            raise LinksimError(f"{path}: {where or 'document'}: {finding['msg']}") from None
+        except LinksimError as error:
+            raise LinksimError(f"{path}: {error}") from None
+
+    def document(self) -> dict[str, Any]:
+        """The set as a JSON-able document."""
+        books = [_BookDocument(**vars_of(book)).model_dump(mode="json") for book in self.books]
+        return {"format": "linksim-codebooks", "version": 1, "books": books}
+
+    def save(self, path: Path) -> None:
+        """Write the set as JSON, one book per line, through a temporary name."""
+        lines = ",\n".join(json.dumps(book) for book in self.document()["books"])
+        part = path.with_name(path.name + ".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        text = f'{{"format": "linksim-codebooks", "version": 1, "books": [\n{lines}\n]}}\n'
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+
+    def select(self, dtype: str, view: str, kind: str | None = None) -> tuple[Codebook, ...]:
+        """Books for a view of a number format: those of *kind* if there are any, else all."""
+        fitting = tuple(b for b in self.books if (b.dtype, b.view) == (dtype, view))
+        if not fitting:
+            have = sorted({f"{b.view} of {b.dtype}" for b in self.books})
+            raise LinksimError(
+                f"no codebook is for view {view!r} of {dtype}: the file has {', '.join(have)}"
+            )
+        return tuple(b for b in fitting if b.kind == kind) or fitting
+
+
+def vars_of(book: Codebook) -> dict[str, Any]:
+    """The fields of *book* by name."""
+    return {name: getattr(book, name) for name in Codebook.__dataclass_fields__}

@@ -1,0 +1,144 @@
+"""How a message is cut into chunks, and with which book each goes: sizes without encoding.
+
+Both profiles are planned first and encoded from the plan, so a codec knows its exact size from the
+plan alone. The bulk profile needs one histogram per chunk; the link profile walks code lengths,
+because a flit holds as many symbols as fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from linksim.codecs.chunk import (
+    HEADER_BITS,
+    MAX_BIAS,
+    MAX_CHUNK_SYMBOLS,
+    MIN_BIAS,
+    RAW_SLOT,
+    ChunkShape,
+)
+from linksim.codecs.prefix_code import PrefixCode
+from linksim.tensors.histograms import chunk_histograms
+
+NO_CODE = 1 << 20
+"""Length that stands for "no code": too long for any chunk, so such a book is never chosen."""
+
+
+@dataclass(frozen=True)
+class ChunkPlan:
+    """Per chunk, int64 [chunks]: symbols, book slot, exponent bias and bytes."""
+
+    counts: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    biases: NDArray[np.int64]
+    nbytes: NDArray[np.int64]
+
+
+def _length_matrix(codes: Sequence[PrefixCode]) -> NDArray[np.int64]:
+    lengths = np.stack([code.length_table for code in codes])
+    return np.where(lengths == 0, NO_CODE, lengths)
+
+
+def plan_bulk(
+    shape: ChunkShape,
+    symbols: NDArray[np.uint8],
+    codes: Sequence[PrefixCode],
+    chunk_symbols: int,
+    use_bias: bool,
+) -> ChunkPlan:
+    """Chunks of *chunk_symbols*, each with the smallest of raw and every book (at its best bias).
+
+    *codes* are the books' codes by slot, raw first. Ties go to the lower slot and smaller bias.
+    """
+    alphabet = len(codes[0].lengths)
+    histograms = chunk_histograms(symbols, chunk_symbols, alphabet)
+    counts = histograms.sum(axis=1)
+    candidates = sorted(range(MIN_BIAS, MAX_BIAS + 1), key=abs) if use_bias else [0]
+    best_bits = np.empty((len(codes), len(counts)), np.int64)
+    best_bias = np.zeros((len(codes), len(counts)), np.int64)
+    lengths = _length_matrix(codes)
+    for slot in range(len(codes)):
+        tried = candidates if slot != RAW_SLOT else [0]
+        # Biasing the symbols by -b is the same as looking the code lengths up b places further.
+        costs = np.stack([histograms @ np.roll(lengths[slot], bias) for bias in tried])
+        best_bits[slot] = costs.min(axis=0)
+        best_bias[slot] = np.array(tried)[costs.argmin(axis=0)]
+    nbytes = np.stack(
+        [
+            (HEADER_BITS + best_bits[slot] + 7) // 8
+            + counts * shape.rest_bits // 8
+            + _table_nbytes(shape, counts, codes[slot], slot)
+            for slot in range(len(codes))
+        ]
+    )
+    slots = nbytes.argmin(axis=0)
+    chunk = np.arange(len(counts))
+    return ChunkPlan(counts, slots, best_bias[slots, chunk], nbytes[slots, chunk])
+
+
+def _table_nbytes(
+    shape: ChunkShape, counts: NDArray[np.int64], code: PrefixCode, slot: int
+) -> NDArray[np.int64]:
+    sizes = {int(n): shape.table_nbytes(int(n), code, slot) for n in np.unique(counts)}
+    return np.array([sizes[int(n)] for n in counts], np.int64)
+
+
+def plan_link(
+    shape: ChunkShape,
+    symbols: NDArray[np.uint8],
+    codes: Sequence[PrefixCode],
+    payload_nbytes: int,
+) -> ChunkPlan:
+    """Chunks of exactly *payload_nbytes*, each with the book that takes most symbols, or raw."""
+    entry_bits = np.array([shape.entry_bits(code) for code in codes], np.int64)
+    raw_symbols = (payload_nbytes * 8 - HEADER_BITS) // (shape.symbol_bits + shape.rest_bits)
+    counts, slots = _cut_flits(
+        np.ascontiguousarray(symbols),
+        _length_matrix(codes),
+        entry_bits,
+        shape.rest_bits,
+        shape.run_symbols,
+        payload_nbytes * 8,
+        min(raw_symbols, MAX_CHUNK_SYMBOLS),
+    )
+    return ChunkPlan(counts, slots, np.zeros_like(counts), np.full_like(counts, payload_nbytes))
+
+
+@njit(cache=True, nogil=True)
+def _cut_flits(
+    symbols: NDArray[np.uint8],
+    lengths: NDArray[np.int64],
+    entry_bits: NDArray[np.int64],
+    rest_bits: int,
+    run_symbols: int,
+    payload_bits: int,
+    raw_symbols: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    limit = symbols.size // max(1, raw_symbols) + 1
+    counts = np.empty(limit, np.int64)
+    slots = np.empty(limit, np.int64)
+    start = chunks = 0
+    while start < symbols.size:
+        remaining = min(symbols.size - start, MAX_CHUNK_SYMBOLS)
+        taken, slot = min(raw_symbols, remaining), 0
+        for book in range(1, lengths.shape[0]):
+            used, n, table_bits = HEADER_BITS, 0, 0
+            while n < remaining:
+                if n > 0 and n % run_symbols == 0:
+                    entries = n // run_symbols
+                    table_bits = (entries * entry_bits[book] + 7) // 8 * 8
+                used += lengths[book, symbols[start + n]] + rest_bits
+                if used + table_bits > payload_bits:
+                    break
+                n += 1
+            if n > taken:
+                taken, slot = n, book
+        counts[chunks], slots[chunks] = taken, slot
+        start += taken
+        chunks += 1
+    return counts[:chunks], slots[:chunks]

@@ -1,0 +1,86 @@
+"""Which codec object a tensor gets: the codebooks for its format, view and kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from linksim.codecs.base import TensorCodec
+from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
+from linksim.codecs.huffman import HuffmanFixed, HuffmanThreeStage
+from linksim.codecs.raw import Raw
+from linksim.errors import LinksimError
+from linksim.tensors.dtypes import NumberFormat, Tensor, format_of
+from linksim.tensors.histograms import Histogram, histogram
+from linksim.tensors.views import SymbolView, symbol_view
+
+
+@dataclass
+class CodecChooser:
+    """Makes the codec for a tensor: same codec, view and profile, books by the tensor's kind."""
+
+    codec_id: str
+    view: str = "exponent"
+    profile: str = "bulk"
+    exponent_bias: bool = False
+    books: CodebookSet | None = None
+    payload_nbytes: int = 240
+    """Flit payload, for the link profile."""
+    _others: dict[str, HuffmanFixed] = field(default_factory=dict)
+    _made: dict[tuple[str, str], TensorCodec] = field(default_factory=dict)
+
+    def view_of(self, fmt: NumberFormat) -> SymbolView:
+        """The view for a number format: formats of at most 8 bits have `pooled` alone."""
+        return symbol_view(self.view if fmt.bits == 16 else "pooled", fmt)
+
+    def codec_for(self, name: str, kind: str, values: Tensor) -> tuple[TensorCodec, SymbolView]:
+        """The codec and view for tensor *name* of *kind*."""
+        view = self.view_of(format_of(values))
+        if name in self._others:
+            return self._others[name], view
+        key = (view.fmt.name, kind)
+        if key not in self._made:
+            self._made[key] = self._make(view, kind)
+        return self._made[key], view
+
+    def _make(self, view: SymbolView, kind: str) -> TensorCodec:
+        if self.codec_id == Raw.codec_id:
+            return Raw(view.fmt.name)
+        if self.codec_id == HuffmanThreeStage.codec_id:
+            return HuffmanThreeStage(
+                view.fmt.name, view.name, self.profile, payload_nbytes=self.payload_nbytes
+            )
+        if self.books is None:
+            raise LinksimError(
+                f"codec {self.codec_id} needs codebooks: give --codebooks FILE "
+                "(linksim codebook build makes one)"
+            )
+        return self._fixed(self.books.select(view.fmt.name, view.name, kind))
+
+    def _fixed(self, books: Sequence[Codebook]) -> HuffmanFixed:
+        return HuffmanFixed(
+            books,
+            self.profile,
+            payload_nbytes=self.payload_nbytes,
+            exponent_bias=self.exponent_bias,
+        )
+
+    def leave_one_out(self, tensors: Sequence[tuple[str, Tensor]]) -> None:
+        """Give every tensor of *tensors* a book from all the others of its format.
+
+        Shows how a codebook travels to tensors it has not seen; needs two tensors per format.
+        """
+        counted: dict[str, list[tuple[str, Histogram]]] = {}
+        views: dict[str, SymbolView] = {}
+        for name, values in tensors:
+            view = self.view_of(format_of(values))
+            counts = histogram(view.split(values)[0], view.alphabet)
+            counted.setdefault(view.fmt.name, []).append((name, counts))
+            views[view.fmt.name] = view
+        for dtype, entries in counted.items():
+            if len(entries) < 2:
+                raise LinksimError(f"--codebooks others: {dtype} has one tensor: expected two")
+            for name, _ in entries:
+                rest = [counts for other, counts in entries if other != name]
+                book = build_codebook(f"others-than-{name}", views[dtype], "others", rest)
+                self._others[name] = self._fixed([book])

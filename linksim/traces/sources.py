@@ -1,0 +1,61 @@
+"""One way to walk tensors, whether they come from traces or from tensor files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from linksim.errors import LinksimError
+from linksim.tensors.dtypes import FORMAT_NAMES, Tensor, cast, format_of, number_format
+from linksim.tensors.files import read_tensors
+from linksim.traces.store import Trace
+
+
+@dataclass(frozen=True)
+class SourceTensor:
+    """A tensor with what codebooks are chosen by."""
+
+    name: str
+    kind: str
+    batch: int
+    layer: int | None
+    values: Tensor
+
+
+def tensors_of(paths: list[Path], dtype: str | None = None) -> Iterator[SourceTensor]:
+    """Tensors of *paths* (trace folders or .safetensors/.npy/.npz files) in order.
+
+    *dtype* casts floats to that format; without it every tensor must be of a supported one.
+    The kind of a file's tensor is made from its key.
+    """
+    if dtype is not None:
+        number_format(dtype)
+    for path in paths:
+        if path.is_dir():
+            trace = Trace.open(path)
+            for name, record in trace.manifest.tensors.items():
+                values = _in_format(trace.tensor(name), dtype, f"{path}: tensor {name!r}")
+                yield SourceTensor(name, record.kind, record.batch, record.layer, values)
+        else:
+            for key, values in read_tensors(path).items():
+                values = _in_format(values, dtype, f"{path}: tensor {key!r}")
+                yield SourceTensor(f"{path.stem}/{key}", kind_of_key(key), 0, None, values)
+
+
+def kind_of_key(key: str) -> str:
+    """A tensor kind made from a file's key: lower case, other characters than letters as `_`."""
+    slug = re.sub(r"[^a-z0-9]+", "_", key.lower()).strip("_")
+    return slug if slug[:1].isalpha() else f"tensor_{slug}"
+
+
+def _in_format(values: Tensor, dtype: str | None, where: str) -> Tensor:
+    try:
+        if dtype is not None:
+            return cast(values, dtype)
+        format_of(values)
+    except LinksimError as error:
+        hint = "" if dtype else f"; --dtype casts floats to one of {', '.join(FORMAT_NAMES)}"
+        raise LinksimError(f"{where}: {error}{hint}") from None
+    return values
