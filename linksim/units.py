@@ -56,3 +56,11 @@ def format_ps(duration_ps: float) -> str:
         if abs(duration_ps) >= scale:
             return f"{duration_ps / scale:.3g} {unit}"
     return f"{duration_ps:.0f} ps"
+
+
+def format_bytes_binary(nbytes: int) -> str:
+    """Size with binary prefixes: `64 KiB`, `1.5 MiB`."""
+    for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if nbytes >= scale:
+            return f"{nbytes / scale:g} {unit}"
+    return f"{nbytes} B"

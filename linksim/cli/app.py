@@ -6,6 +6,7 @@ import typer
 
 from linksim import __version__
 from linksim.cli import codebook, codec, trace
+from linksim.cli.replay import replay_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +16,7 @@ app = typer.Typer(
 )
 for _name, _commands in (("trace", trace), ("codebook", codebook), ("codec", codec)):
     app.add_typer(_commands.app, name=_name)
+app.command("replay")(replay_command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -30,23 +30,27 @@ def build_command(
         int | None, typer.Option(help="Use only batches before this one.", min=1)
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="Cast floats to this format first.")] = None,
+    per_layer: Annotated[bool, typer.Option(help="One book per layer, too.")] = False,
     max_length: Annotated[
         int, typer.Option(help="Longest code word in bits.", min=8, max=16)
     ] = DEFAULT_MAX_LENGTH,
 ) -> None:
-    """Build one codebook per view, number format and tensor kind, from average distributions."""
+    """Build one codebook per view, format and tensor kind, from average distributions."""
 
-    def earlier() -> Iterator[tuple[str, Tensor]]:
+    def earlier() -> Iterator[tuple[str, int | None, Tensor]]:
         for tensor in tensors_of(sources, dtype):
             if before is None or tensor.batch < before:
-                yield tensor.kind, tensor.values
+                yield tensor.kind, tensor.layer, tensor.values
 
     named = ", ".join(path.name for path in sources)
     limit = "" if before is None else f", batches before {before}"
-    books = build_books(earlier(), view, f"{named}{limit}", max_length)
+    books = build_books(
+        earlier(), view, f"{named}{limit}", max_length=max_length, per_layer=per_layer
+    )
     books.save(out)
     counted = Counter(f"{book.view} of {book.dtype}" for book in books.books)
-    console.print(f"{out}: " + ", ".join(f"{n} books for {name}" for name, n in counted.items()))
+    listed = ", ".join(f"{n} books for {name}" for name, n in counted.items())
+    console.print(f"{out}: {listed}", markup=False, soft_wrap=True)
 
 
 @app.command("show")
@@ -64,6 +68,18 @@ def show_command(
         used = [n for n in book.lengths if n]
         lengths = Counter(used)
         shape = " ".join(f"{bits}:{lengths[bits]}" for bits in sorted(lengths))
-        rows.append((book.kind, book.dtype, book.view, min(used), max(used), shape, book.source))
-    columns = ("kind", "dtype", "view", "shortest", "longest", "codes per length", "source")
+        layer = "all" if book.layer is None else book.layer
+        rows.append(
+            (book.kind, layer, book.dtype, book.view, min(used), max(used), shape, book.source)
+        )
+    columns = (
+        "kind",
+        "layer",
+        "dtype",
+        "view",
+        "shortest",
+        "longest",
+        "codes per length",
+        "source",
+    )
     print_table(f"Codebooks in {path}", columns, rows)

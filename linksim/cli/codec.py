@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import track
 
 from linksim.cli.output import messages, print_json, print_table
 from linksim.codecs import CODECS, CodebookSet, codec_class
@@ -29,6 +30,7 @@ COLUMNS = (
     "own Huffman",
     "above own Huffman %",
     "above Shannon %",
+    "of it framing %",
 )
 
 
@@ -60,7 +62,7 @@ def eval_command(
 
     Bits per value are given for the message as sent, framing included; Shannon is the entropy of
     the view's symbols and rest bytes; own Huffman is the same message format with the tensor's own
-    code (its codebook not counted).
+    code (its codebook not counted); framing is headers, chunk index and entry points.
     """
     codec_class(codec)
     tensors = [t for t in tensors_of(sources, dtype) if t.batch >= first_batch and t.values.size]
@@ -92,14 +94,12 @@ def eval_command(
 
 
 def _evaluate_all(tensors: list[SourceTensor], chooser: CodecChooser) -> list[Evaluation]:
-    from rich.progress import track
-
     walked: Iterable[SourceTensor] = track(
         tensors, "encoding", console=messages, transient=True, disable=not messages.is_terminal
     )
     results = []
     for tensor in walked:
-        codec, view = chooser.codec_for(tensor.name, tensor.kind, tensor.values)
+        codec, view = chooser.codec_for(tensor.name, tensor.kind, tensor.layer, tensor.values)
         results.append(evaluate(tensor.name, tensor.kind, tensor.values, codec, view))
     return results
 
@@ -117,4 +117,5 @@ def _row(result: Evaluation) -> tuple[object, ...]:
         f"{document['huffman_bits_per_value']:.3f}",
         f"{result.gap_to_huffman_percent:+.2f}",
         f"{result.gap_to_shannon_percent:+.2f}",
+        f"{result.framing_percent:.2f}",
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 console = Console(highlight=False)
 """Standard output, for results."""
@@ -21,12 +22,15 @@ def print_json(document: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table whose first column is left- and whose other columns are right-aligned."""
-    result = Table(title=title, title_justify="left", title_style="bold")
+    """A table whose first column is left- and whose other columns are right-aligned.
+
+    Title and cells are shown as they are: a bracket in a file's name or metadata is no markup.
+    """
+    result = Table(title=Text(title), title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         result.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
-        result.add_row(*(str(cell) for cell in row))
+        result.add_row(*(Text(str(cell)) for cell in row))
     return result
 
 

@@ -70,6 +70,10 @@ class TensorCodec(Codec):
         """Exact size of `encode(values)` in bytes, without encoding."""
         return int(self.segments(values).wire_nbytes.sum())
 
+    def framing_nbytes(self, values: Tensor) -> int:
+        """Bytes of `encode(values)` that carry no values: headers, codebooks, indices."""
+        return 0
+
     def get_config(self) -> dict[str, Any]:
         """JSON-able configuration; `numcodecs.get_codec` makes an equal codec of it."""
         return {"id": self.codec_id, "dtype": self.dtype}

@@ -1,4 +1,4 @@
-"""Codebooks from tensors: one per number format and kind, from the tensors' average histogram."""
+"""Codebooks from tensors: one per number format and kind, and per layer where asked for."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class BookBuilder:
 
     view: str
     max_length: int = DEFAULT_MAX_LENGTH
+    per_layer: bool = False
     skipped: int = 0
-    histograms: dict[tuple[str, str], list[Histogram]] = field(default_factory=dict)
-    """By (dtype, kind)."""
+    histograms: dict[tuple[str, str, int], list[Histogram]] = field(default_factory=dict)
+    """By dtype, kind and layer; -1 where layers are not told apart."""
 
-    def add(self, kind: str, values: Tensor) -> None:
-        """Count the symbols of *values* towards the book of *kind*."""
+    def add(self, kind: str, values: Tensor, layer: int | None = None) -> None:
+        """Count the symbols of *values* towards the book of *kind* (and *layer*)."""
         fmt = format_of(values)
         if fmt.bits != 16 and self.view != "pooled":
             self.skipped += 1
@@ -34,34 +35,40 @@ class BookBuilder:
         view = symbol_view(self.view, fmt)
         if values.size:
             counts = histogram(view.split(values)[0], view.alphabet)
-            self.histograms.setdefault((fmt.name, kind), []).append(counts)
+            key = (fmt.name, kind, layer if self.per_layer and layer is not None else -1)
+            self.histograms.setdefault(key, []).append(counts)
 
     def books(self, source: str) -> tuple[Codebook, ...]:
-        """One codebook per dtype and kind; *source* says where the tensors came from."""
+        """One codebook per histogram key; *source* says where the tensors came from."""
         return tuple(
             build_codebook(
-                f"{kind}.{dtype}.{self.view}",
+                f"{kind}.{dtype}.{self.view}"
+                if layer < 0
+                else f"{kind}.l{layer}.{dtype}.{self.view}",
                 symbol_view(self.view, number_format(dtype)),
                 kind,
                 counted,
                 max_length=self.max_length,
+                layer=None if layer < 0 else layer,
                 source=f"{source}: {len(counted)} tensors",
             )
-            for (dtype, kind), counted in sorted(self.histograms.items())
+            for (dtype, kind, layer), counted in sorted(self.histograms.items())
         )
 
 
 def build_books(
-    tensors: Iterable[tuple[str, Tensor]],
+    tensors: Iterable[tuple[str, int | None, Tensor]],
     views: Iterable[str],
     source: str,
+    *,
     max_length: int = DEFAULT_MAX_LENGTH,
+    per_layer: bool = False,
 ) -> CodebookSet:
-    """Codebooks of every view in *views* from (kind, values) pairs, one per dtype and kind."""
-    builders = [BookBuilder(view, max_length) for view in views]
-    for kind, values in tensors:
+    """Codebooks of every view in *views* from (kind, layer, values) triples."""
+    builders = [BookBuilder(view, max_length, per_layer) for view in views]
+    for kind, layer, values in tensors:
         for builder in builders:
-            builder.add(kind, values)
+            builder.add(kind, values, layer)
     books = tuple(book for builder in builders for book in builder.books(source))
     if not books:
         raise LinksimError(f"{source}: no tensors to build codebooks from")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linksim.codecs.base import Segments, TensorCodec
-from linksim.codecs.chunk import MAX_CHUNK_SYMBOLS, ChunkShape, encode_chunk
+from linksim.codecs.chunk import HEADER_BITS, MAX_CHUNK_SYMBOLS, ChunkShape, encode_chunk
 from linksim.codecs.chunk_decoding import decode_chunks
 from linksim.codecs.planning import ChunkPlan, plan_bulk, plan_link
 from linksim.codecs.prefix_code import PrefixCode, identity_code
@@ -83,17 +83,30 @@ class ChunkedCodec(TensorCodec):
             return plan_link(self.shape, symbols, codes, self.payload_nbytes)
         return plan_bulk(self.shape, symbols, codes, self.chunk_symbols, self.use_bias)
 
-    def _segments(self, plan: ChunkPlan, head_nbytes: int) -> Segments:
-        """Sizes of a message of *plan* behind *head_nbytes* of header and codebook."""
+    def _segments(self, plan: ChunkPlan, codebook_nbytes: int, index_nbytes: int) -> Segments:
+        """Sizes of a message of *plan*: codebook, chunks, header with index.
+
+        The index stands first in a bulk message, but its bytes are known last: a sender that does
+        not hold the whole message back has to send it behind the chunks.
+        """
         view = self.symbol_view
         raw = plan.counts * (view.fmt.bits // view.symbols_per_value) // 8
         if view.fmt.bits < 8:
             # Uncompressed bytes of the values up to each chunk's end, so that the parts add up.
             ends = -(-np.cumsum(plan.counts) * view.fmt.bits // 8)
             raw = np.diff(ends, prepend=0)
-        head = np.array([head_nbytes] if head_nbytes else [], np.int64)
+        first = np.array([codebook_nbytes] if codebook_nbytes else [], np.int64)
+        last = np.array([index_nbytes] if index_nbytes else [], np.int64)
         return Segments(
-            np.concatenate([np.zeros_like(head), raw]), np.concatenate([head, plan.nbytes])
+            np.concatenate([np.zeros_like(first), raw, np.zeros_like(last)]),
+            np.concatenate([first, plan.nbytes, last]),
+        )
+
+    def _framing_nbytes(self, plan: ChunkPlan, codes: Sequence[PrefixCode], head: int) -> int:
+        header = HEADER_BITS // 8
+        return head + sum(
+            header + self.shape.table_nbytes(int(count), codes[slot], int(slot))
+            for count, slot in zip(plan.counts, plan.slots, strict=True)
         )
 
     def _chunks(
@@ -134,7 +147,9 @@ class ChunkedCodec(TensorCodec):
         return self.symbol_view.join(symbols, rest)
 
     def _index_nbytes(self, symbol_count: int) -> int:
-        """Bytes of a bulk message's header and index."""
+        """Bytes of a bulk message's header and index; a link message has neither."""
+        if self.profile == "link":
+            return 0
         return HEADER.size + 4 * ceil_div(symbol_count, self.chunk_symbols)
 
     def _read_header(self, data: bytes, flags: int) -> int:

@@ -34,6 +34,8 @@ class Codebook:
     """Tensor kind it was made for (`residual`, `ffn1_weight`, ...)."""
     lengths: tuple[int, ...]
     max_length: int = DEFAULT_MAX_LENGTH
+    layer: int | None = None
+    """Layer it was made for; None: all."""
     source: str = ""
     """Which tensors its histogram came from."""
     smoothing: str = ""
@@ -78,6 +80,7 @@ def build_codebook(
     histograms: list[NDArray[np.int64]],
     *,
     max_length: int = DEFAULT_MAX_LENGTH,
+    layer: int | None = None,
     source: str = "",
 ) -> Codebook:
     """The codebook for the average distribution of *histograms*, each int64 [alphabet].
@@ -87,7 +90,9 @@ def build_codebook(
     total = sum(int(counts.sum()) for counts in histograms)
     counts = np.rint(average_distribution(histograms) * total).astype(np.int64) + 1
     lengths = tuple(package_merge(counts, max_length))
-    return Codebook(name, view.fmt.name, view.name, kind, lengths, max_length, source, SMOOTHING)
+    return Codebook(
+        name, view.fmt.name, view.name, kind, lengths, max_length, layer, source, SMOOTHING
+    )
 
 
 class _BookDocument(BaseModel):
@@ -98,6 +103,7 @@ class _BookDocument(BaseModel):
     kind: str
     lengths: tuple[int, ...]
     max_length: int
+    layer: int | None = None
     source: str = ""
     smoothing: str = ""
 
@@ -145,15 +151,22 @@ class CodebookSet:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
 
-    def select(self, dtype: str, view: str, kind: str | None = None) -> tuple[Codebook, ...]:
-        """Books for a view of a number format: those of *kind* if there are any, else all."""
+    def select(
+        self, dtype: str, view: str, kind: str, layer: int | None = None
+    ) -> tuple[Codebook, ...]:
+        """Books for a view of a number format: those of *kind* if there are any, else all.
+
+        Of a kind's books the one of *layer* is taken alone if there is one.
+        """
         fitting = tuple(b for b in self.books if (b.dtype, b.view) == (dtype, view))
         if not fitting:
             have = sorted({f"{b.view} of {b.dtype}" for b in self.books})
             raise LinksimError(
                 f"no codebook is for view {view!r} of {dtype}: the file has {', '.join(have)}"
             )
-        return tuple(b for b in fitting if b.kind == kind) or fitting
+        of_kind = tuple(b for b in fitting if b.kind == kind) or fitting
+        of_layer = tuple(b for b in of_kind if b.kind == kind and b.layer == layer)
+        return of_layer if layer is not None and of_layer else of_kind
 
 
 def vars_of(book: Codebook) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class Evaluation:
     encoded_nbytes: int
     huffman_nbytes: int
     shannon_nbytes: float
+    framing_nbytes: int
+    """Part of `encoded_nbytes`: headers, codebooks, chunk index and entry points."""
 
     @property
     def bits_per_value(self) -> float:
@@ -57,6 +59,11 @@ class Evaluation:
         """Encoded bytes above the Shannon bound, in percent."""
         return 100 * (self.encoded_nbytes / max(1e-9, self.shannon_nbytes) - 1)
 
+    @property
+    def framing_percent(self) -> float:
+        """Framing in percent of the Shannon bound."""
+        return 100 * self.framing_nbytes / max(1e-9, self.shannon_nbytes)
+
     def document(self) -> dict[str, Any]:
         """All fields and derived figures, JSON-able."""
         return asdict(self) | {
@@ -66,6 +73,7 @@ class Evaluation:
             "saved_percent": round(self.saved_percent, 4),
             "gap_to_huffman_percent": round(self.gap_to_huffman_percent, 4),
             "gap_to_shannon_percent": round(self.gap_to_shannon_percent, 4),
+            "framing_percent": round(self.framing_percent, 4),
         }
 
 
@@ -95,6 +103,7 @@ def evaluate(
         len(encoded),
         own_huffman(flat, view, codec).encoded_nbytes(flat) if flat.size else len(encoded),
         shannon_nbytes(flat, view),
+        codec.framing_nbytes(flat),
     )
 
 
@@ -127,4 +136,5 @@ def total(name: str, kind: str, parts: Iterable[Evaluation]) -> Evaluation:
         sum(p.encoded_nbytes for p in listed),
         sum(p.huffman_nbytes for p in listed),
         sum(p.shannon_nbytes for p in listed),
+        sum(p.framing_nbytes for p in listed),
     )

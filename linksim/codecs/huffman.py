@@ -17,6 +17,7 @@ from linksim.codecs.base import Segments, finish
 from linksim.codecs.chunk import MAX_CHUNK_SYMBOLS, MAX_SLOTS
 from linksim.codecs.chunked import HAS_CODEBOOK, HEADER, VERSION, ChunkedCodec
 from linksim.codecs.codebook import Codebook, vars_of
+from linksim.codecs.planning import ChunkPlan
 from linksim.codecs.prefix_code import PrefixCode, package_merge
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import Tensor
@@ -86,10 +87,18 @@ class HuffmanFixed(ChunkedCodec):
         return finish(self._decode_chunks(parts, self._all_codes, symbol_count), out)
 
     def segments(self, values: Tensor) -> Segments:
-        """One part per chunk, behind the header and index of a bulk message."""
+        """One part per chunk, then the header and index of a bulk message."""
+        plan, index_nbytes = self._planned(values)
+        return self._segments(plan, 0, index_nbytes)
+
+    def framing_nbytes(self, values: Tensor) -> int:
+        """Header, chunk index, chunk headers and entry points."""
+        plan, index_nbytes = self._planned(values)
+        return self._framing_nbytes(plan, self._all_codes, index_nbytes)
+
+    def _planned(self, values: Tensor) -> tuple[ChunkPlan, int]:
         symbols = self.symbol_view.split(self.values(values))[0]
-        head = 0 if self.profile == "link" else self._index_nbytes(len(symbols))
-        return self._segments(self._plan(symbols, self._all_codes), head)
+        return self._plan(symbols, self._all_codes), self._index_nbytes(len(symbols))
 
 
 class HuffmanThreeStage(ChunkedCodec):
@@ -167,13 +176,22 @@ class HuffmanThreeStage(ChunkedCodec):
             raise LinksimError(f"codec {self.codec_id}: codebook: {error}") from None
 
     def segments(self, values: Tensor) -> Segments:
-        """Codebook (and bulk header and index) first, then one part per chunk."""
+        """The codebook, one part per chunk, then the header and index of a bulk message."""
+        plan, _, codebook_nbytes, index_nbytes = self._planned(values)
+        return self._segments(plan, codebook_nbytes, index_nbytes)
+
+    def framing_nbytes(self, values: Tensor) -> int:
+        """Header, codebook, chunk index, chunk headers and entry points."""
+        plan, codes, codebook_nbytes, index_nbytes = self._planned(values)
+        return self._framing_nbytes(plan, codes, codebook_nbytes + index_nbytes)
+
+    def _planned(self, values: Tensor) -> tuple[ChunkPlan, list[PrefixCode], int, int]:
+        """Plan, codes, bytes of the codebook and of the header with index."""
         symbols = self.symbol_view.split(self.values(values))[0]
-        if self.profile == "link" and not len(symbols):
-            return Segments(np.empty(0, np.int64), np.empty(0, np.int64))
-        head = 0 if self.profile == "link" else self._index_nbytes(len(symbols))
-        plan = self._plan(symbols, self._built_codes(symbols))
-        return self._segments(plan, head + self._codebook_nbytes)
+        codes = self._built_codes(symbols)
+        empty = self.profile == "link" and not len(symbols)
+        codebook_nbytes = 0 if empty else self._codebook_nbytes
+        return self._plan(symbols, codes), codes, codebook_nbytes, self._index_nbytes(len(symbols))
 
 
 def _codebook(book: Codebook | dict[str, Any]) -> Codebook:

@@ -27,23 +27,25 @@ class CodecChooser:
     payload_nbytes: int = 240
     """Flit payload, for the link profile."""
     _others: dict[str, HuffmanFixed] = field(default_factory=dict)
-    _made: dict[tuple[str, str], TensorCodec] = field(default_factory=dict)
+    _made: dict[tuple[str, str, int | None], TensorCodec] = field(default_factory=dict)
 
     def view_of(self, fmt: NumberFormat) -> SymbolView:
         """The view for a number format: formats of at most 8 bits have `pooled` alone."""
         return symbol_view(self.view if fmt.bits == 16 else "pooled", fmt)
 
-    def codec_for(self, name: str, kind: str, values: Tensor) -> tuple[TensorCodec, SymbolView]:
-        """The codec and view for tensor *name* of *kind*."""
+    def codec_for(
+        self, name: str, kind: str, layer: int | None, values: Tensor
+    ) -> tuple[TensorCodec, SymbolView]:
+        """The codec and view for tensor *name* of *kind* in *layer*."""
         view = self.view_of(format_of(values))
         if name in self._others:
             return self._others[name], view
-        key = (view.fmt.name, kind)
+        key = (view.fmt.name, kind, layer)
         if key not in self._made:
-            self._made[key] = self._make(view, kind)
+            self._made[key] = self._make(view, kind, layer)
         return self._made[key], view
 
-    def _make(self, view: SymbolView, kind: str) -> TensorCodec:
+    def _make(self, view: SymbolView, kind: str, layer: int | None) -> TensorCodec:
         if self.codec_id == Raw.codec_id:
             return Raw(view.fmt.name)
         if self.codec_id == HuffmanThreeStage.codec_id:
@@ -55,7 +57,7 @@ class CodecChooser:
                 f"codec {self.codec_id} needs codebooks: give --codebooks FILE "
                 "(linksim codebook build makes one)"
             )
-        return self._fixed(self.books.select(view.fmt.name, view.name, kind))
+        return self._fixed(self.books.select(view.fmt.name, view.name, kind, layer))
 
     def _fixed(self, books: Sequence[Codebook]) -> HuffmanFixed:
         return HuffmanFixed(

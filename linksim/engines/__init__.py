@@ -1,0 +1,20 @@
+"""Engine timing models and the records they load."""
+
+from linksim.engines.catalogue import Evidence, Grade
+from linksim.engines.engine import (
+    EngineRecord,
+    Stage,
+    Statistics,
+    engine_names,
+    engine_record,
+)
+
+__all__ = [
+    "EngineRecord",
+    "Evidence",
+    "Grade",
+    "Stage",
+    "Statistics",
+    "engine_names",
+    "engine_record",
+]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from linksim.errors import LinksimError
+from linksim.tensors.dtypes import number_format
 
 FORMAT = "linksim-trace"
 VERSION = 1
@@ -16,15 +20,26 @@ Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9]
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """Tensor kind, a codebook is chosen by it: `residual`, `ffn2_output_partial`, `kv_key`, ..."""
 
+_FILE_PATTERN = r"^[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-][A-Za-z0-9_.\-]*)*\.safetensors$"
+
+
+def legal_name(text: str, limit: int = 180) -> str:
+    """*text* made a legal `Name` of at most *limit* characters: all others become `-`."""
+    name = re.sub(r"[^A-Za-z0-9_.\-]", "-", text)[:limit].strip("-.")
+    return name if re.match(r"[A-Za-z0-9]", name) else f"x{name}"
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Shard(_Strict):
-    """Which slice of a full tensor a stored tensor is: shard *index* of *count* along *axis*."""
+    """Which part of a full tensor a stored tensor is: shard *index* of *count* along *axis*.
 
-    axis: int = Field(ge=0)
+    Without an axis the shards are addends: the full tensor is their sum, not their concatenation.
+    """
+
+    axis: int | None = Field(default=None, ge=0)
     index: int = Field(ge=0)
     count: int = Field(ge=1)
 
@@ -32,8 +47,8 @@ class Shard(_Strict):
 class TensorRecord(_Strict):
     """One stored tensor: where its values lie and what they are."""
 
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]+(/[A-Za-z0-9_.\-]+)*\.safetensors$")]
-    """Path below the trace folder, with forward slashes."""
+    file: Annotated[str, Field(pattern=_FILE_PATTERN)]
+    """Path below the trace folder, with forward slashes; no part starts with a dot."""
     key: str
     """Key inside the safetensors file."""
     dtype: str
@@ -46,6 +61,14 @@ class TensorRecord(_Strict):
     """Books are built on earlier batches and judged on later ones."""
     layer: int | None = Field(default=None, ge=0)
     shard: Shard | None = None
+
+    @field_validator("dtype")
+    @classmethod
+    def _is_known(cls, dtype: str) -> str:
+        try:
+            return number_format(dtype).name
+        except LinksimError as error:
+            raise ValueError(str(error)) from None
 
 
 class _Event(_Strict):

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
-from safetensors.numpy import save_file
+from pydantic import TypeAdapter, ValidationError
+from safetensors.numpy import save
 
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import Tensor, format_of, number_format
@@ -24,6 +24,7 @@ from linksim.traces.manifest import (
     Event,
     Manifest,
     ModelCard,
+    Name,
     Shard,
     TensorRecord,
 )
@@ -97,15 +98,23 @@ class TraceWriter:
     """Writes a trace folder as a whole or not at all.
 
     Use as a context manager: files go to `PATH.part`, which is renamed to PATH on success and
-    removed on failure. An existing PATH is an error unless *overwrite*.
+    removed on failure. An existing PATH is an error unless *overwrite*, and even then unless it is
+    a trace.
     """
 
     def __init__(self, path: Path, name: str, *, overwrite: bool = False):
         if path.exists() and not overwrite:
             raise LinksimError(f"{path}: exists already; remove it or choose another --out")
+        if path.exists() and not (path / MANIFEST_NAME).is_file():
+            raise LinksimError(f"{path}: not a trace folder, so it is not overwritten")
+        try:
+            TypeAdapter(Name).validate_python(name)
+        except ValidationError as error:
+            raise LinksimError(f"{path}: name {name!r}: {first_problem(error)}") from None
         self.path = path
         self.name = name
-        self._part = path.with_name(path.name + ".part")
+        self._target = path.resolve()
+        self._part = self._target.with_name(self._target.name + ".part")
         self._values: dict[str, dict[str, Tensor]] = {}
         self._records: dict[str, TensorRecord] = {}
         self._events: list[Event] = []
@@ -113,9 +122,12 @@ class TraceWriter:
         self.seeds: dict[str, int] = {}
 
     def __enter__(self) -> TraceWriter:
-        if self._part.exists():
-            shutil.rmtree(self._part)
-        self._part.mkdir(parents=True)
+        try:
+            if self._part.exists():
+                shutil.rmtree(self._part)
+            self._part.mkdir(parents=True)
+        except OSError as error:
+            raise LinksimError(f"{self.path}: cannot be written: {error.strerror}") from None
         return self
 
     def add_tensor(
@@ -134,17 +146,20 @@ class TraceWriter:
             raise LinksimError(f"{self.path}: two tensors are called {name!r}")
         fmt = format_of(values)
         values = np.ascontiguousarray(values)
-        self._records[name] = TensorRecord(
-            file=file,
-            key=name,
-            dtype=fmt.name,
-            shape=values.shape,
-            kind=kind,
-            sha256=values_sha256(values),
-            batch=batch,
-            layer=layer,
-            shard=shard,
-        )
+        try:
+            self._records[name] = TensorRecord(
+                file=file,
+                key=name,
+                dtype=fmt.name,
+                shape=values.shape,
+                kind=kind,
+                sha256=values_sha256(values),
+                batch=batch,
+                layer=layer,
+                shard=shard,
+            )
+        except ValidationError as error:
+            raise LinksimError(f"{self.path}: tensor {name!r}: {first_problem(error)}") from None
         stored = values.view(np.uint8) if fmt.safetensors == "U8" else values
         self._values.setdefault(file, {})[name] = stored
         return name
@@ -160,13 +175,17 @@ class TraceWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
+        try:
+            if error is None:
+                self._write()
+        except OSError as problem:
+            raise LinksimError(f"{self.path}: cannot be written: {problem.strerror}") from None
+        except ValidationError as problem:
+            raise LinksimError(f"{self.path}: {first_problem(problem)}") from None
+        finally:
             shutil.rmtree(self._part, ignore_errors=True)
-            return
-        for file, tensors in self._values.items():
-            target = self._part / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, target)
+
+    def _write(self) -> None:
         manifest = Manifest(
             format=FORMAT,
             version=VERSION,
@@ -176,10 +195,14 @@ class TraceWriter:
             tensors=self._records,
             events=tuple(self._events),
         )
+        for file, tensors in self._values.items():
+            target = self._part / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(save(tensors))
         write_json(self._part / MANIFEST_NAME, manifest.model_dump(mode="json", exclude_none=True))
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self._part.replace(self.path)
+        if self._target.exists():
+            shutil.rmtree(self._target)
+        self._part.replace(self._target)
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -1,0 +1,73 @@
+# linksim: `make sim` replays the bundled trace, `make test` runs the tests. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TRACE := traces/bundled
+BOOKS := build/codebooks.json
+# Codebooks come from the batches before this one, judgement from this one on.
+FROM_BATCH := 2
+
+.DEFAULT_GOAL := help
+.PHONY: help sim test check format verilog cocotb bench study clean real-gemma
+
+help:
+	@echo "make sim         replay the bundled trace: tables here, figures in results/"
+	@echo "make test        run the tests"
+	@echo "make check       formatting, lint, types"
+	@echo "make real-gemma  codecs on real Gemma tensors: GEMMA=folder of .safetensors files"
+	@echo "make clean       remove .venv, build and caches"
+	@echo "make verilog | cocotb | bench | study   not there yet; each says so"
+
+# One stamp per set of packages; requirements.lock pins every version.
+$(VENV)/pip.stamp:
+	@command -v $(PYTHON) >/dev/null || { echo "linksim needs Python 3.11 or newer, and '$(PYTHON)' was not found: install it or set PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "linksim needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1): set PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "linksim needs Python's venv module, and '$(PYTHON)' has none: on Debian, apt install python3-venv" >&2; exit 2; }
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/sim.stamp: $(VENV)/pip.stamp pyproject.toml requirements.lock
+	@echo "installing linksim"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/sim.stamp
+	@echo "installing what the tests need (PyTorch among it: this takes a while the first time)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,capture]'
+	@touch $@
+
+sim: $(VENV)/sim.stamp
+	@mkdir -p build
+	@$(BIN)/linksim codebook build $(TRACE) --before $(FROM_BATCH) --view exponent --view pooled -o $(BOOKS)
+	@$(BIN)/linksim codec eval $(TRACE) --from $(FROM_BATCH) --codec huffman-fixed --codebooks $(BOOKS) --view exponent --by-kind
+	@$(BIN)/linksim replay traces/scenarios/*.toml --trace $(TRACE) --out results
+
+test: $(VENV)/test.stamp
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/test.stamp
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/test.stamp
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# Every tensor is coded with codebooks from other tensors than itself.
+real-gemma: $(VENV)/sim.stamp
+	@test -n "$(GEMMA)" || { echo "make real-gemma needs GEMMA=folder of .safetensors files with Gemma tensors" >&2; exit 2; }
+	@for file in $(GEMMA)/*.safetensors; do \
+	  $(BIN)/linksim codec eval $$file --dtype bf16 --codec huffman-fixed --codebooks others || exit $$?; \
+	done
+
+verilog cocotb:
+	@echo "make $@: the hardware (hw/) is not there yet" >&2; exit 2
+
+bench study:
+	@echo "make $@: no benchmarks or studies are there yet; make sim replays the bundled trace" >&2; exit 2
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

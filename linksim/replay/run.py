@@ -1,0 +1,150 @@
+"""Replaying a scenario: the same messages under every run, and what came of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from linksim import __version__
+from linksim.codecs import CodebookSet
+from linksim.codecs.book_building import build_books
+from linksim.codecs.huffman import HuffmanFixed
+from linksim.codecs.selection import CodecChooser
+from linksim.engines import EngineRecord, engine_record
+from linksim.errors import LinksimError
+from linksim.links import LinkPreset, link_preset
+from linksim.network import (
+    LinkResult,
+    RunResult,
+    TransferResult,
+    fully_connected,
+    point_to_point,
+    ring,
+    simulate,
+)
+from linksim.replay.metrics import RunMetrics, measure
+from linksim.replay.scenario import Run, Scenario
+from linksim.replay.schedule import Workload, select, sweep
+from linksim.traces.store import Trace, write_json
+
+TOPOLOGIES = {
+    "fully-connected": fully_connected,
+    "point-to-point": point_to_point,
+    "ring": ring,
+}
+
+Progress = Callable[[str, int], None]
+"""Called with the run's name and the flits simulated so far."""
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """All runs of one scenario over one trace."""
+
+    scenario: Scenario
+    trace_name: str
+    link: LinkPreset
+    metrics: tuple[RunMetrics, ...]
+    results: Mapping[str, RunResult]
+    """By run name."""
+
+    def document(self) -> dict[str, Any]:
+        """Summary, JSON-able."""
+        return {
+            "scenario": self.scenario.name,
+            "title": self.scenario.title,
+            "linksim": __version__,
+            "trace": self.trace_name,
+            "link": self.link.model_dump(mode="json"),
+            "select": self.scenario.select.model_dump(),
+            "runs": [metrics.document() for metrics in self.metrics],
+        }
+
+
+def replay(scenario: Scenario, trace: Trace, progress: Progress | None = None) -> ScenarioResult:
+    """Replay *scenario* on *trace*, codebooks built on the trace's earlier batches."""
+    link = link_preset(scenario.link)
+    engines = {run.name: _engine(run) for run in scenario.run}
+    workload = _workload(scenario, trace)
+    books = _books(scenario, trace)
+    links = TOPOLOGIES[scenario.topology](workload.ranks, link)
+    results, metrics = {}, []
+    for run in scenario.run:
+        engine = engines[run.name]
+        chooser = CodecChooser(
+            run.codec, run.view, run.profile, books=books, payload_nbytes=link.flit.payload_nbytes
+        )
+        tasks = list(workload.tasks(chooser, engine))
+        notify = None if progress is None else _named(progress, run.name)
+        results[run.name] = simulate(tasks, links, progress=notify)
+        metrics.append(measure(run.name, run.codec, engine, results[run.name]))
+    return ScenarioResult(scenario, trace.manifest.name, link, tuple(metrics), results)
+
+
+def _workload(scenario: Scenario, trace: Trace) -> Workload:
+    if scenario.sweep is None:
+        return select(trace, scenario.select)
+    wanted, from_batch = scenario.sweep, scenario.select.from_batch
+    return sweep(trace, wanted.kind, wanted.message_nbytes, from_batch)
+
+
+def _named(progress: Progress, name: str) -> Callable[[int], None]:
+    return lambda flits: progress(name, flits)
+
+
+def _engine(run: Run) -> EngineRecord | None:
+    if run.engine is None:
+        return None
+    engine = engine_record(run.engine)
+    if engine.codecs and run.codec not in engine.codecs:
+        raise LinksimError(
+            f"run {run.name!r}: engine {engine.name!r} runs {', '.join(engine.codecs)}: "
+            f"not codec {run.codec!r}"
+        )
+    if engine.views and run.view not in engine.views:
+        raise LinksimError(
+            f"run {run.name!r}: engine {engine.name!r} is stated for views "
+            f"{', '.join(engine.views)}: not {run.view!r}"
+        )
+    return engine
+
+
+def _books(scenario: Scenario, trace: Trace) -> CodebookSet | None:
+    """Codebooks from what crossed the links in the earlier batches, partial sums and all."""
+    views = {run.view for run in scenario.run if run.codec == HuffmanFixed.codec_id}
+    if not views:
+        return None
+    crossed = select(trace, scenario.select, earlier=True).messages
+    return build_books(
+        ((message.kind, message.layer, message.hop.values) for message in crossed),
+        sorted(views),
+        f"{trace.manifest.name}, {scenario.select.phase} before batch {scenario.select.from_batch}",
+        per_layer=scenario.codebooks == "layer",
+    )
+
+
+def write_results(result: ScenarioResult, out: Path) -> None:
+    """Write `summary.json`, `messages.csv` and `links.csv` to the folder *out*."""
+    out.mkdir(parents=True, exist_ok=True)
+    _write_csv(out / "messages.csv", result, TransferResult, lambda run: run.transfers)
+    _write_csv(out / "links.csv", result, LinkResult, lambda run: run.links)
+    write_json(out / "summary.json", result.document())
+
+
+def _write_csv(
+    path: Path,
+    result: ScenarioResult,
+    row_type: type[TransferResult] | type[LinkResult],
+    rows_of: Callable[[RunResult], tuple[Any, ...]],
+) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["run", *(field.name for field in fields(row_type))])
+        writer.writeheader()
+        for name, run in result.results.items():
+            for row in rows_of(run):
+                writer.writerow({"run": name, **asdict(row)})
+    part.replace(path)

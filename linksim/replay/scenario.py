@@ -1,0 +1,109 @@
+"""Scenarios: which events of a trace cross which link, with which codecs and engines."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from linksim.codecs import CODECS
+from linksim.codecs.chunked import PROFILES
+from linksim.errors import LinksimError
+from linksim.tensors.views import VIEW_NAMES
+from linksim.traces.store import first_problem
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9\-]*$", max_length=60)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Selection(_Strict):
+    """Which events are replayed."""
+
+    phase: str
+    """Events of this phase; those of other phases are taken as done."""
+    from_batch: int = Field(default=0, ge=0)
+    """Replay this batch and later ones; codebooks are built on the batches before it."""
+    compute: bool = True
+    """Replay compute events too; False: ranks compute in no time."""
+
+
+class Sweep(_Strict):
+    """Instead of a trace's own messages: one send of every size, alone on the link."""
+
+    kind: str
+    """Values are taken from the trace's tensors of this kind, end to end, from the start again
+    where a message is longer than all of them."""
+    message_nbytes: tuple[Annotated[int, Field(ge=64, le=1 << 26)], ...] = Field(min_length=2)
+    """Uncompressed sizes."""
+
+
+class Run(_Strict):
+    """One way to code what crosses the link."""
+
+    name: Name
+    codec: str
+    engine: str | None = None
+    """Engine record, `NAME*n` for n copies. Needed by every codec but raw."""
+    view: str = "exponent"
+    profile: str = "link"
+
+    @model_validator(mode="after")
+    def _known(self) -> Run:
+        for field, value, known in (
+            ("codec", self.codec, tuple(CODECS)),
+            ("view", self.view, VIEW_NAMES),
+            ("profile", self.profile, PROFILES),
+        ):
+            if value not in known:
+                raise ValueError(f"unknown {field} {value!r}: expected one of {', '.join(known)}")
+        if (self.engine is None) != (self.codec == "raw"):
+            raise ValueError(
+                f"run {self.name!r}: codec {self.codec!r} needs "
+                f"{'no engine' if self.codec == 'raw' else 'an engine'}"
+            )
+        return self
+
+
+class Scenario(_Strict):
+    """A replay: events, link, and the runs that are compared with each other."""
+
+    name: Name
+    title: str = Field(min_length=1, max_length=100)
+    description: str = ""
+    link: str
+    """Link preset: a shipped one by name, or a TOML file relative to the scenario."""
+    topology: Literal["fully-connected", "ring", "point-to-point"]
+    codebooks: Literal["layer", "kind"] = "layer"
+    """One codebook per tensor kind and layer, or one per kind for all layers."""
+    select: Selection
+    sweep: Sweep | None = None
+    """Given, messages of these sizes replace the selected events."""
+    run: tuple[Run, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _baseline_first(self) -> Scenario:
+        if len({run.name for run in self.run}) != len(self.run):
+            raise ValueError("two runs have the same name")
+        if self.run[0].codec != "raw":
+            raise ValueError("the first run must be codec 'raw': the others are compared with it")
+        return self
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read the scenario file *path*; LinksimError names the file and the field that is wrong."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LinksimError(f"{path}: cannot be read as a scenario: {reason}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise LinksimError(f"{path}: not a TOML file: {error}") from None
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        raise LinksimError(f"{path}: {first_problem(error)}") from None

@@ -1,0 +1,149 @@
+"""A trace's events as tasks for the network: hops with values, then hops with coded sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from linksim.codecs.selection import CodecChooser
+from linksim.engines import EngineRecord
+from linksim.errors import LinksimError
+from linksim.network import Coding, Compute, Hop, Task, Transfer, expand
+from linksim.replay.scenario import Selection
+from linksim.tensors.dtypes import format_of
+from linksim.traces.manifest import CommunicationEvent, ComputeEvent, Event, TensorRecord
+from linksim.traces.store import Trace
+
+
+@dataclass(frozen=True)
+class Message:
+    """One hop of an event: its values, and the tasks it waits for."""
+
+    id: str
+    event: str
+    kind: str
+    layer: int | None
+    hop: Hop
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a selection of a trace moves, before any codec is chosen."""
+
+    computes: tuple[Compute, ...]
+    messages: tuple[Message, ...]
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """All ranks, in order of first appearance."""
+        named = [rank for m in self.messages for rank in (m.hop.source, m.hop.destination)]
+        return tuple(dict.fromkeys(named))
+
+    def tasks(self, chooser: CodecChooser, engine: EngineRecord | None) -> Iterator[Task]:
+        """All tasks, each message with what the chosen codec makes of its values."""
+        yield from self.computes
+        for message in self.messages:
+            hop = message.hop
+            yield Transfer(
+                id=message.id,
+                source=hop.source,
+                destination=hop.destination,
+                coding=_coding(message, chooser, engine),
+                after=message.after,
+                event=message.event,
+            )
+
+
+def _coding(message: Message, chooser: CodecChooser, engine: EngineRecord | None) -> Coding:
+    values = message.hop.values
+    if engine is None:
+        return Coding.plain(format_of(values).nbytes(values.size))
+    codec, _ = chooser.codec_for(message.id, message.kind, message.layer, values)
+    segments = codec.segments(values)
+    return Coding(segments.raw_nbytes, segments.wire_nbytes, engine)
+
+
+def select(trace: Trace, selection: Selection, *, earlier: bool = False) -> Workload:
+    """The events of *trace* that *selection* names, expanded into hops with their true values.
+
+    *earlier* takes the batches before the selection's, those that codebooks are built on.
+    A hop that starts its event waits for everything the event waits for; a dependency on an event
+    outside the selection counts as done.
+    """
+    chosen = [event for event in trace.manifest.events if _is_selected(event, selection, earlier)]
+    if not any(isinstance(event, CommunicationEvent) for event in chosen):
+        phases = sorted({event.phase for event in trace.manifest.events})
+        raise LinksimError(
+            f"{trace.path}: no communication of phase {selection.phase!r} in the batches "
+            f"{'before' if earlier else 'from'} {selection.from_batch}"
+            f"{' to build codebooks on' if earlier else ' on'}: the trace has phases "
+            f"{', '.join(phases) or 'none'}"
+        )
+    hops = {e.id: _hops(trace, e) for e in chosen if isinstance(e, CommunicationEvent)}
+    parts = {name: tuple(f"{name}/{hop.id}" for hop in of) for name, of in hops.items()}
+    parts |= {e.id: (e.id,) for e in chosen if isinstance(e, ComputeEvent)}
+    waits = {e.id: tuple(p for name in e.after for p in parts.get(name, ())) for e in chosen}
+    return Workload(
+        tuple(
+            Compute(e.id, e.rank, e.duration_ps if selection.compute else 0, waits[e.id])
+            for e in chosen
+            if isinstance(e, ComputeEvent)
+        ),
+        tuple(
+            Message(
+                f"{event.id}/{hop.id}",
+                event.id,
+                _record(trace, event).kind,
+                _record(trace, event).layer,
+                hop,
+                tuple(f"{event.id}/{name}" for name in hop.after) or waits[event.id],
+            )
+            for event in chosen
+            if isinstance(event, CommunicationEvent)
+            for hop in hops[event.id]
+        ),
+    )
+
+
+def _is_selected(event: Event, selection: Selection, earlier: bool) -> bool:
+    in_batches = (event.batch < selection.from_batch) == earlier
+    return event.phase == selection.phase and in_batches
+
+
+def _hops(trace: Trace, event: CommunicationEvent) -> Sequence[Hop]:
+    tensors = {rank: trace.tensor(name) for rank, name in event.tensors.items()}
+    return expand(event.op, event.ranks, tensors).hops
+
+
+def _record(trace: Trace, event: CommunicationEvent) -> TensorRecord:
+    """The record of the first tensor: an event's tensors are of one kind and layer."""
+    return trace.record(next(iter(event.tensors.values())))
+
+
+def sweep(trace: Trace, kind: str, message_nbytes: Sequence[int], from_batch: int) -> Workload:
+    """One message of every size, each after the one before, with values of tensors of *kind*.
+
+    The event of a message is its size in bytes.
+    """
+    chosen = [
+        trace.tensor(name).reshape(-1)
+        for name, record in trace.manifest.tensors.items()
+        if record.kind == kind and record.batch >= from_batch
+    ]
+    if not sum(values.size for values in chosen):
+        kinds = sorted({record.kind for record in trace.manifest.tensors.values()})
+        raise LinksimError(
+            f"{trace.path}: sweep.kind: no {kind!r} from batch {from_batch} on: the trace has "
+            f"{', '.join(kinds)}"
+        )
+    pool = np.concatenate(chosen)
+    messages: list[Message] = []
+    for nbytes in message_nbytes:
+        values = np.resize(pool, nbytes * 8 // format_of(pool).bits)
+        after = (messages[-1].id,) if messages else ()
+        hop = Hop("0", "source", "destination", values, ())
+        messages.append(Message(f"{nbytes}/0", str(nbytes), kind, None, hop, after))
+    return Workload((), tuple(messages))
