@@ -39,8 +39,9 @@ $(VENV)/test.stamp: $(VENV)/sim.stamp
 
 sim: $(VENV)/sim.stamp
 	@mkdir -p build
-	@$(BIN)/linksim codebook build $(TRACE) --before $(FROM_BATCH) --view exponent --view pooled -o $(BOOKS)
-	@$(BIN)/linksim codec eval $(TRACE) --from $(FROM_BATCH) --codec huffman-fixed --codebooks $(BOOKS) --view exponent --by-kind
+	@$(BIN)/linksim codebook build $(TRACE) --before $(FROM_BATCH) --per-layer --view exponent --view pooled -o $(BOOKS)
+	@$(BIN)/linksim codec eval $(TRACE) --from $(FROM_BATCH) --codec huffman-fixed --codebooks $(BOOKS) --by-kind --view exponent
+	@$(BIN)/linksim codec eval $(TRACE) --from $(FROM_BATCH) --codec huffman-fixed --codebooks $(BOOKS) --by-kind --view pooled
 	@$(BIN)/linksim replay traces/scenarios/*.toml --trace $(TRACE) --out results
 
 test: $(VENV)/test.stamp
@@ -58,9 +59,11 @@ format: $(VENV)/test.stamp
 # Every tensor is coded with codebooks from other tensors than itself.
 real-gemma: $(VENV)/sim.stamp
 	@test -n "$(GEMMA)" || { echo "make real-gemma needs GEMMA=folder of .safetensors files with Gemma tensors" >&2; exit 2; }
-	@for file in $(GEMMA)/*.safetensors; do \
-	  $(BIN)/linksim codec eval $$file --dtype bf16 --codec huffman-fixed --codebooks others || exit $$?; \
-	done
+	@echo "The same tensor on other prompts:"
+	@$(BIN)/linksim codec eval $(GEMMA)/gemma2-9b*.safetensors --dtype bf16 --codec huffman-fixed --codebooks others
+	@echo "Other layers, tensors and models, the code as it is, then with an exponent bias per chunk:"
+	@$(BIN)/linksim codec eval $(GEMMA)/*.safetensors --dtype bf16 --codec huffman-fixed --codebooks others --by-file
+	@$(BIN)/linksim codec eval $(GEMMA)/*.safetensors --dtype bf16 --codec huffman-fixed --codebooks others --by-file --exponent-bias
 
 verilog cocotb:
 	@echo "make $@: the hardware (hw/) is not there yet" >&2; exit 2

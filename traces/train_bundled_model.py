@@ -8,12 +8,14 @@ Gemma: it has Gemma's architecture and nothing of its weights. The bundled check
 
 (the two variables keep the C library from returning and re-faulting memory at every step, which
 halves the time on Linux). It writes a checkpoint directory (`config.json`, `model.safetensors` in
-bfloat16) and `training.json`, the card: data, split, steps, seeds, optimizer, held-out bits per byte.
+bfloat16) and `training.json`, the card: data, split, steps, seeds, optimizer, held-out bits per
+byte. With `--write-held-out FILE` instead of `--out` it writes the text that the model never sees,
+on which the bundled trace was captured.
 
 Optimizer: Muon (momentum orthogonalised by a Newton-Schulz iteration, Jordan et al. 2024) for the
-matrices of the blocks with the update scale of Moonlight (arXiv 2502.16982), AdamW for embedding and
-norms. `torch.optim.Muon` computes in bfloat16, which CPUs without bf16 units emulate about 50 times
-slower than float32, hence the float32 version below.
+matrices of the blocks with the update scale of Moonlight (arXiv 2502.16982), AdamW for embedding
+and norms. `torch.optim.Muon` computes in bfloat16, which CPUs without bf16 units emulate about 50
+times slower than float32, hence the float32 version below.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ import argparse
 import hashlib
 import json
 import math
-import os
 import time
 from pathlib import Path
 
@@ -141,13 +142,15 @@ def save(model: GemmaForCausalLM, card: dict[str, object], out: Path) -> None:
         for old in out.iterdir():
             old.unlink()
         out.rmdir()
-    os.rename(part, out)
+    part.rename(out)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", type=Path, required=True, help="UTF-8 text to train on")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to write")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="checkpoint directory to write")
+    target.add_argument("--write-held-out", type=Path, help="only write the held-out text here")
     parser.add_argument("--steps", type=int, default=1150)
     parser.add_argument("--batch", type=int, default=8, help="sequences per step")
     parser.add_argument("--context", type=int, default=512, help="bytes per sequence")
@@ -179,8 +182,10 @@ def train(arguments: argparse.Namespace) -> None:
         "data": "public-domain English books (Project Gutenberg), 13.3 MB of UTF-8",
         "data_sha256": hashlib.sha256(text).hexdigest(),
         "split": f"a seeded 2 % of blocks of {HELD_OUT_BLOCK_BYTES} bytes is held out",
-        "optimizer": "Muon (blocks) and AdamW (embedding, norms), float32, linear warm-up and decay",
-        "settings": {k: v for k, v in vars(arguments).items() if k not in ("text", "out")},
+        "optimizer": "Muon (blocks), AdamW (embedding, norms); float32; linear warm-up and decay",
+        "settings": {
+            k: v for k, v in vars(arguments).items() if k not in ("text", "out", "write_held_out")
+        },
         "seed": arguments.seed,
     }
     warm_up = max(1, arguments.steps // 50)
@@ -189,9 +194,8 @@ def train(arguments: argparse.Namespace) -> None:
     with Progress(*columns, refresh_per_second=1) as progress:
         task = progress.add_task("training", total=arguments.steps)
         for step in range(1, arguments.steps + 1):
-            scale = min(
-                step / warm_up, (arguments.steps + 1 - step) / (arguments.steps - warm_up + 1)
-            )
+            left = (arguments.steps + 1 - step) / (arguments.steps - warm_up + 1)
+            scale = min(step / warm_up, left)
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = arguments.learning_rate * scale
@@ -210,10 +214,8 @@ def train(arguments: argparse.Namespace) -> None:
             last = step == arguments.steps
             if step % arguments.save_every == 0 or last:
                 score = bits_per_byte(model, held_out, arguments.context, 131072 if last else 8192)
-                entry = {
-                    "step": step,
-                    "train_bits_per_byte": round(float(np.mean(losses[-50:])), 4),
-                }
+                recent = round(float(np.mean(losses[-50:])), 4)
+                entry = {"step": step, "train_bits_per_byte": recent}
                 entry |= {"held_out_bits_per_byte": round(score, 4)}
                 log.append(entry | {"minutes": round((time.monotonic() - started) / 60, 1)})
                 print(json.dumps(log[-1]), flush=True)
@@ -222,5 +224,14 @@ def train(arguments: argparse.Namespace) -> None:
                 save(model, card | done | entry | {"log": log}, arguments.out)
 
 
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.write_held_out is None:
+        train(arguments)
+        return
+    _, held_out = split_text(arguments.text.read_bytes(), arguments.seed)
+    arguments.write_held_out.write_bytes(held_out.tobytes())
+
+
 if __name__ == "__main__":
-    train(parse_arguments())
+    main()

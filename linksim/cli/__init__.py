@@ -18,3 +18,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"linksim: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(2)

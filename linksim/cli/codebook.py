@@ -12,6 +12,7 @@ import typer
 from linksim.cli.output import console, print_json, print_table
 from linksim.codecs.book_building import build_books
 from linksim.codecs.codebook import DEFAULT_MAX_LENGTH, CodebookSet
+from linksim.errors import LinksimError
 from linksim.tensors.dtypes import Tensor
 from linksim.tensors.views import VIEW_NAMES
 from linksim.traces.sources import tensors_of
@@ -30,7 +31,9 @@ def build_command(
         int | None, typer.Option(help="Use only batches before this one.", min=1)
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="Cast floats to this format first.")] = None,
-    per_layer: Annotated[bool, typer.Option(help="One book per layer, too.")] = False,
+    per_layer: Annotated[
+        bool, typer.Option(help="One book per kind and layer instead of one per kind.")
+    ] = False,
     max_length: Annotated[
         int, typer.Option(help="Longest code word in bits.", min=8, max=16)
     ] = DEFAULT_MAX_LENGTH,
@@ -42,6 +45,8 @@ def build_command(
             if before is None or tensor.batch < before:
                 yield tensor.kind, tensor.layer, tensor.values
 
+    if out.is_dir():
+        raise LinksimError(f"{out}: a folder: expected the name of a file to write")
     named = ", ".join(path.name for path in sources)
     limit = "" if before is None else f", batches before {before}"
     books = build_books(

@@ -10,10 +10,12 @@ import typer
 from rich.progress import track
 
 from linksim.cli.output import messages, print_json, print_table
-from linksim.codecs import CODECS, CodebookSet, codec_class
+from linksim.codecs import CODECS, CodebookSet, HuffmanFixed, codec_class
+from linksim.codecs.chunked import PROFILES
 from linksim.codecs.evaluation import Evaluation, evaluate, total
 from linksim.codecs.selection import CodecChooser
 from linksim.errors import LinksimError
+from linksim.tensors.dtypes import format_of
 from linksim.tensors.views import VIEW_NAMES
 from linksim.traces.sources import SourceTensor, tensors_of
 
@@ -49,6 +51,7 @@ def eval_command(
     dtype: Annotated[str | None, typer.Option(help="Cast floats to this format first.")] = None,
     view: Annotated[str, typer.Option(help=f"One of {', '.join(VIEW_NAMES)}.")] = "exponent",
     profile: Annotated[str, typer.Option(help="bulk (chunks) or link (flit payloads).")] = "bulk",
+    payload: Annotated[int, typer.Option(help="Flit payload in bytes, for profile link.")] = 240,
     exponent_bias: Annotated[
         bool, typer.Option(help="Let every bulk chunk shift its symbols to fit the book's scale.")
     ] = False,
@@ -56,6 +59,7 @@ def eval_command(
         int, typer.Option("--from", help="Judge only this batch and later ones.", min=0)
     ] = 0,
     by_kind: Annotated[bool, typer.Option(help="One line per tensor kind.")] = False,
+    by_file: Annotated[bool, typer.Option(help="One line per file or trace.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Encode, decode and compare every tensor; print sizes beside Shannon and own Huffman.
@@ -65,16 +69,22 @@ def eval_command(
     code (its codebook not counted); framing is headers, chunk index and entry points.
     """
     codec_class(codec)
+    if profile not in PROFILES:
+        raise LinksimError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
+    if codebooks is not None and codec != HuffmanFixed.codec_id:
+        raise LinksimError(
+            f"--codebooks is for codec {HuffmanFixed.codec_id}: codec {codec} takes none"
+        )
     tensors = [t for t in tensors_of(sources, dtype) if t.batch >= first_batch and t.values.size]
     if not tensors:
         raise LinksimError(f"{sources[0]}: no tensor to evaluate from batch {first_batch} on")
     books = None if codebooks in (None, "others") else CodebookSet.load(Path(codebooks or ""))
-    chooser = CodecChooser(codec, view, profile, exponent_bias, books)
+    chooser = CodecChooser(codec, view, profile, exponent_bias, books, payload)
     if codebooks == "others":
         chooser.leave_one_out([(t.name, t.values) for t in tensors])
     results = _evaluate_all(tensors, chooser)
-    kinds = dict.fromkeys(result.kind for result in results)
-    grouped = [total(kind, kind, (r for r in results if r.kind == kind)) for kind in kinds]
+    grouped = _sums(results, [result.kind for result in results])
+    per_file = _sums(results, [tensor.file for tensor in tensors])
     everything = total("all tensors", "", results)
     if as_json:
         print_json(
@@ -85,12 +95,15 @@ def eval_command(
                 "codebooks": codebooks,
                 "tensors": [result.document() for result in results],
                 "kinds": [result.document() for result in grouped],
+                "files": [result.document() for result in per_file],
                 "total": everything.document(),
             }
         )
         return
-    rows = [_row(result) for result in [*(grouped if by_kind else results), everything]]
-    print_table(f"{codec}, view {view}, profile {profile}", COLUMNS, rows)
+    shown = grouped if by_kind else per_file if by_file else results
+    rows = [_row(result) for result in [*shown, everything]]
+    views = dict.fromkeys(chooser.view_of(format_of(t.values)).name for t in tensors)
+    print_table(f"{codec}, view {', '.join(views)}, profile {profile}", COLUMNS, rows)
 
 
 def _evaluate_all(tensors: list[SourceTensor], chooser: CodecChooser) -> list[Evaluation]:
@@ -102,6 +115,14 @@ def _evaluate_all(tensors: list[SourceTensor], chooser: CodecChooser) -> list[Ev
         codec, view = chooser.codec_for(tensor.name, tensor.kind, tensor.layer, tensor.values)
         results.append(evaluate(tensor.name, tensor.kind, tensor.values, codec, view))
     return results
+
+
+def _sums(results: list[Evaluation], groups: list[str]) -> list[Evaluation]:
+    """One sum per group, in order of first appearance; *groups* names the group of each result."""
+    return [
+        total(group, "", (r for r, of in zip(results, groups, strict=True) if of == group))
+        for group in dict.fromkeys(groups)
+    ]
 
 
 def _row(result: Evaluation) -> tuple[object, ...]:

@@ -35,8 +35,10 @@ def replay_command(
     for path, name in zip(scenarios, names, strict=True):
         if names.count(name) > 1:
             raise LinksimError(f"{path}: name: two scenarios are called {name!r}")
+    if out is not None:
+        _check_folder(out)
     opened = Trace.open(trace)
-    results = _replay_all(loaded, opened)
+    results = _replay_all(dict(zip(scenarios, loaded, strict=True)), opened)
     if out is not None:
         _write_all(results, opened, out)
     if as_json:
@@ -52,21 +54,34 @@ def replay_command(
                 f"{result.scenario.title}: {sweep_remark(result)}", markup=False, soft_wrap=True
             )
     if out is not None:
-        console.print(f"Summary, messages, links and figures are in {out}")
+        where = f"Summary, messages, links and figures are in {out}"
+        console.print(where, markup=False, soft_wrap=True)
 
 
-def _replay_all(scenarios: list[Scenario], trace: Trace) -> list[ScenarioResult]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+def _check_folder(out: Path) -> None:
+    """Refuse an output that can be no folder before any time is spent."""
+    there = next(path for path in (out, *out.parents) if path.exists())
+    if not there.is_dir():
+        raise LinksimError(f"{there}: not a folder, so no results can go to {out}")
+
+
+def _replay_all(scenarios: dict[Path, Scenario], trace: Trace) -> list[ScenarioResult]:
+    description = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), description, TimeElapsedColumn())
     results = []
-    with Progress(*columns, console=messages, transient=True) as progress:
+    quiet = not messages.is_terminal
+    with Progress(*columns, console=messages, transient=True, disable=quiet) as progress:
         task = progress.add_task("", total=None)
-        for index, scenario in enumerate(scenarios, 1):
+        for index, (path, scenario) in enumerate(scenarios.items(), 1):
             head = f"[{index}/{len(scenarios)}] {scenario.title}"
 
             def show(run: str, flits: int, head: str = head) -> None:
                 progress.update(task, description=f"{head}: {run}, {flits} flits")
 
-            results.append(replay(scenario, trace, show))
+            try:
+                results.append(replay(scenario, trace, show))
+            except LinksimError as error:
+                raise LinksimError(f"{path}: {error}") from None
     return results
 
 

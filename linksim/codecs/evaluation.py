@@ -86,7 +86,8 @@ def evaluate(
     """
     flat = np.ascontiguousarray(values).reshape(-1)
     encoded = codec.encode(flat)
-    if codec.decode(encoded).tobytes() != flat.tobytes():
+    # Raw values below 8 bits end in padding bits that may look like one value more.
+    if codec.decode(encoded)[: flat.size].tobytes() != flat.tobytes():
         raise LinksimError(f"{name}: codec {codec.codec_id} does not give back the same bits")
     if codec.encoded_nbytes(flat) != len(encoded):
         raise LinksimError(

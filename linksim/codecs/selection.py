@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+
+import numpy as np
 
 from linksim.codecs.base import TensorCodec
 from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
@@ -70,19 +73,21 @@ class CodecChooser:
     def leave_one_out(self, tensors: Sequence[tuple[str, Tensor]]) -> None:
         """Give every tensor of *tensors* a book from all the others of its format.
 
-        Shows how a codebook travels to tensors it has not seen; needs two tensors per format.
+        Shows how a codebook travels to tensors it has not seen, so copies of the tensor itself do
+        not count as others; needs two different tensors per format.
         """
-        counted: dict[str, list[tuple[str, Histogram]]] = {}
+        counted: dict[str, list[tuple[str, bytes, Histogram]]] = {}
         views: dict[str, SymbolView] = {}
         for name, values in tensors:
             view = self.view_of(format_of(values))
             counts = histogram(view.split(values)[0], view.alphabet)
-            counted.setdefault(view.fmt.name, []).append((name, counts))
+            content = sha256(np.ascontiguousarray(values).tobytes()).digest()
+            counted.setdefault(view.fmt.name, []).append((name, content, counts))
             views[view.fmt.name] = view
         for dtype, entries in counted.items():
-            if len(entries) < 2:
+            if len({content for _, content, _ in entries}) < 2:
                 raise LinksimError(f"--codebooks others: {dtype} has one tensor: expected two")
-            for name, _ in entries:
-                rest = [counts for other, counts in entries if other != name]
+            for name, own, _ in entries:
+                rest = [counts for _, content, counts in entries if content != own]
                 book = build_codebook(f"others-than-{name}", views[dtype], "others", rest)
                 self._others[name] = self._fixed([book])

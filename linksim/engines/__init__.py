@@ -1,6 +1,6 @@
 """Engine timing models and the records they load."""
 
-from linksim.engines.catalogue import Evidence, Grade
+from linksim.catalogue import Evidence, Grade
 from linksim.engines.engine import (
     EngineRecord,
     Stage,

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from linksim.engines.catalogue import Catalogue, Evidence, Record, Strict, number, whole
+from linksim.catalogue import Catalogue, Evidence, Record, Strict, number, whole
 from linksim.errors import LinksimError
 from linksim.units import ceil_div, cycles_ps
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import model_validator
 
-from linksim.engines.catalogue import Catalogue, Record, Strict, number, whole
+from linksim.catalogue import Catalogue, Record, Strict, number, whole
 from linksim.units import ceil_div, ps_from_ns, serialization_ps
 
 Lanes = Annotated[int, whole("lanes per direction, a whole number from 1 to 4096", 1, 4096)]

@@ -70,7 +70,7 @@ def measure(run: str, codec: str, engine: EngineRecord | None, result: RunResult
         for name in ("queueing_ps", "encode_ps", "wire_ps", "decode_ps")
     }
     raw_nbytes = sum(t.raw_nbytes for t in transfers)
-    areas = (engine.encoder_area_um2, engine.decoder_area_um2) if engine else (None, None)
+    areas = (engine.encoder_area_um2, engine.decoder_area_um2) if engine else (0.0,)
     return RunMetrics(
         run=run,
         codec=codec,

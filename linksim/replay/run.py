@@ -13,7 +13,6 @@ from linksim.codecs import CodebookSet
 from linksim.codecs.book_building import build_books
 from linksim.codecs.huffman import HuffmanFixed
 from linksim.codecs.selection import CodecChooser
-from linksim.engines import EngineRecord, engine_record
 from linksim.errors import LinksimError
 from linksim.links import LinkPreset, link_preset
 from linksim.network import (
@@ -26,9 +25,11 @@ from linksim.network import (
     simulate,
 )
 from linksim.replay.metrics import RunMetrics, measure
-from linksim.replay.scenario import Run, Scenario
+from linksim.replay.scenario import Scenario, engine_of
 from linksim.replay.schedule import Workload, select, sweep
-from linksim.traces.store import Trace, write_json
+from linksim.tensors.dtypes import format_of
+from linksim.traces.store import MANIFEST_NAME, Trace, write_json
+from linksim.traces.verify import check_schedule
 
 TOPOLOGIES = {
     "fully-connected": fully_connected,
@@ -66,11 +67,18 @@ class ScenarioResult:
 
 def replay(scenario: Scenario, trace: Trace, progress: Progress | None = None) -> ScenarioResult:
     """Replay *scenario* on *trace*, codebooks built on the trace's earlier batches."""
+    try:
+        check_schedule(trace.manifest)
+    except LinksimError as error:
+        raise LinksimError(f"{trace.path / MANIFEST_NAME}: {error}") from None
     link = link_preset(scenario.link)
-    engines = {run.name: _engine(run) for run in scenario.run}
+    engines = {run.name: engine_of(run) for run in scenario.run}
     workload = _workload(scenario, trace)
     books = _books(scenario, trace)
-    links = TOPOLOGIES[scenario.topology](workload.ranks, link)
+    try:
+        links = TOPOLOGIES[scenario.topology](workload.ranks, link)
+    except LinksimError as error:
+        raise LinksimError(f"topology: {error}") from None
     results, metrics = {}, []
     for run in scenario.run:
         engine = engines[run.name]
@@ -95,34 +103,19 @@ def _named(progress: Progress, name: str) -> Callable[[int], None]:
     return lambda flits: progress(name, flits)
 
 
-def _engine(run: Run) -> EngineRecord | None:
-    if run.engine is None:
-        return None
-    engine = engine_record(run.engine)
-    if engine.codecs and run.codec not in engine.codecs:
-        raise LinksimError(
-            f"run {run.name!r}: engine {engine.name!r} runs {', '.join(engine.codecs)}: "
-            f"not codec {run.codec!r}"
-        )
-    if engine.views and run.view not in engine.views:
-        raise LinksimError(
-            f"run {run.name!r}: engine {engine.name!r} is stated for views "
-            f"{', '.join(engine.views)}: not {run.view!r}"
-        )
-    return engine
-
-
 def _books(scenario: Scenario, trace: Trace) -> CodebookSet | None:
     """Codebooks from what crossed the links in the earlier batches, partial sums and all."""
     views = {run.view for run in scenario.run if run.codec == HuffmanFixed.codec_id}
     if not views:
         return None
     crossed = select(trace, scenario.select, earlier=True).messages
+    if any(format_of(message.hop.values).bits < 16 for message in crossed):
+        views.add("pooled")
     return build_books(
         ((message.kind, message.layer, message.hop.values) for message in crossed),
         sorted(views),
         f"{trace.manifest.name}, {scenario.select.phase} before batch {scenario.select.from_batch}",
-        per_layer=scenario.codebooks == "layer",
+        per_layer=scenario.codebooks == "layer" and scenario.sweep is None,
     )
 
 

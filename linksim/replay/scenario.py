@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from linksim.codecs import CODECS
 from linksim.codecs.chunked import PROFILES
+from linksim.engines import EngineRecord, engine_record
 from linksim.errors import LinksimError
+from linksim.links import link_preset
 from linksim.tensors.views import VIEW_NAMES
 from linksim.traces.store import first_problem
 
@@ -39,7 +49,14 @@ class Sweep(_Strict):
     """Values are taken from the trace's tensors of this kind, end to end, from the start again
     where a message is longer than all of them."""
     message_nbytes: tuple[Annotated[int, Field(ge=64, le=1 << 26)], ...] = Field(min_length=2)
-    """Uncompressed sizes."""
+    """Uncompressed sizes, rising."""
+
+    @field_validator("message_nbytes")
+    @classmethod
+    def _rising(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if any(a >= b for a, b in pairwise(sizes)):
+            raise ValueError("expected every size once, in rising order")
+        return sizes
 
 
 class Run(_Strict):
@@ -48,7 +65,8 @@ class Run(_Strict):
     name: Name
     codec: str
     engine: str | None = None
-    """Engine record, `NAME*n` for n copies. Needed by every codec but raw."""
+    """Engine record, `NAME*n` for n copies: a shipped one, or a TOML file relative to the scenario.
+    Needed by every codec but raw."""
     view: str = "exponent"
     profile: str = "link"
 
@@ -94,8 +112,29 @@ class Scenario(_Strict):
         return self
 
 
+def engine_of(run: Run) -> EngineRecord | None:
+    """The engine of *run*; LinksimError if there is none of that name or it is not for the run."""
+    if run.engine is None:
+        return None
+    engine = engine_record(run.engine)
+    if engine.codecs and run.codec not in engine.codecs:
+        raise LinksimError(
+            f"run {run.name!r}: engine {engine.name!r} runs {', '.join(engine.codecs)}: "
+            f"not codec {run.codec!r}"
+        )
+    if engine.views and run.view not in engine.views:
+        raise LinksimError(
+            f"run {run.name!r}: engine {engine.name!r} is stated for views "
+            f"{', '.join(engine.views)}: not {run.view!r}"
+        )
+    return engine
+
+
 def load_scenario(path: Path) -> Scenario:
-    """Read the scenario file *path*; LinksimError names the file and the field that is wrong."""
+    """Read the scenario file *path*; LinksimError names the file and the field that is wrong.
+
+    Its link and engines are looked up too, so that what is left to go wrong is up to the trace.
+    """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -104,6 +143,37 @@ def load_scenario(path: Path) -> Scenario:
     except tomllib.TOMLDecodeError as error:
         raise LinksimError(f"{path}: not a TOML file: {error}") from None
     try:
-        return Scenario.model_validate(document)
+        scenario = Scenario.model_validate(_located(document, path.parent))
     except ValidationError as error:
         raise LinksimError(f"{path}: {first_problem(error)}") from None
+    field = "link"
+    try:
+        link_preset(scenario.link)
+        for index, run in enumerate(scenario.run):
+            field = f"run.{index}.engine"
+            engine_of(run)
+    except LinksimError as error:
+        raise LinksimError(f"{path}: {field}: {error}") from None
+    return scenario
+
+
+def _located(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """*document* with the files that it names taken relative to *folder*."""
+    located = dict(document)
+    if "link" in document:
+        located["link"] = _beside(document["link"], folder)
+    runs = document.get("run")
+    if isinstance(runs, list):
+        located["run"] = [
+            {**run, "engine": _beside(run["engine"], folder)}
+            if isinstance(run, dict) and "engine" in run
+            else run
+            for run in runs
+        ]
+    return located
+
+
+def _beside(reference: Any, folder: Path) -> Any:
+    """*reference* to a file as a path from here; names of shipped records stay as they are."""
+    is_file = isinstance(reference, str) and ("/" in reference or ".toml" in reference)
+    return str(folder / reference) if is_file else reference

@@ -61,7 +61,13 @@ def _coding(message: Message, chooser: CodecChooser, engine: EngineRecord | None
     values = message.hop.values
     if engine is None:
         return Coding.plain(format_of(values).nbytes(values.size))
-    codec, _ = chooser.codec_for(message.id, message.kind, message.layer, values)
+    codec, view = chooser.codec_for(message.id, message.kind, message.layer, values)
+    if engine.views and view.name not in engine.views:
+        # Formats of at most 8 bits have the pooled view alone, whatever the run asks for.
+        raise LinksimError(
+            f"message {message.id!r}: engine {engine.name!r} is stated for views "
+            f"{', '.join(engine.views)}: {view.fmt.name} values have {view.name!r} alone"
+        )
     segments = codec.segments(values)
     return Coding(segments.raw_nbytes, segments.wire_nbytes, engine)
 
@@ -75,17 +81,17 @@ def select(trace: Trace, selection: Selection, *, earlier: bool = False) -> Work
     """
     chosen = [event for event in trace.manifest.events if _is_selected(event, selection, earlier)]
     if not any(isinstance(event, CommunicationEvent) for event in chosen):
-        phases = sorted({event.phase for event in trace.manifest.events})
-        raise LinksimError(
-            f"{trace.path}: no communication of phase {selection.phase!r} in the batches "
-            f"{'before' if earlier else 'from'} {selection.from_batch}"
-            f"{' to build codebooks on' if earlier else ' on'}: the trace has phases "
-            f"{', '.join(phases) or 'none'}"
-        )
+        raise _nothing_selected(trace, selection, earlier)
     hops = {e.id: _hops(trace, e) for e in chosen if isinstance(e, CommunicationEvent)}
     parts = {name: tuple(f"{name}/{hop.id}" for hop in of) for name, of in hops.items()}
     parts |= {e.id: (e.id,) for e in chosen if isinstance(e, ComputeEvent)}
-    waits = {e.id: tuple(p for name in e.after for p in parts.get(name, ())) for e in chosen}
+    after = {e.id: e.after for e in chosen}
+
+    def ends(name: str) -> tuple[str, ...]:
+        """Tasks that end event *name*: an event without any ends as those before it do."""
+        return parts.get(name) or tuple(p for other in after.get(name, ()) for p in ends(other))
+
+    waits = {e.id: tuple(p for name in e.after for p in ends(name)) for e in chosen}
     return Workload(
         tuple(
             Compute(e.id, e.rank, e.duration_ps if selection.compute else 0, waits[e.id])
@@ -105,6 +111,26 @@ def select(trace: Trace, selection: Selection, *, earlier: bool = False) -> Work
             if isinstance(event, CommunicationEvent)
             for hop in hops[event.id]
         ),
+    )
+
+
+def _nothing_selected(trace: Trace, selection: Selection, earlier: bool) -> LinksimError:
+    batches: dict[str, set[int]] = {}
+    for event in trace.communications():
+        batches.setdefault(event.phase, set()).add(event.batch)
+    if selection.phase not in batches:
+        known = ", ".join(sorted(batches)) or "none"
+        return LinksimError(
+            f"{trace.path}: select.phase: nothing is communicated in phase {selection.phase!r}: "
+            f"the trace has phases {known}"
+        )
+    wanted = f"before batch {selection.from_batch} to build codebooks on"
+    if not earlier:
+        wanted = f"from batch {selection.from_batch} on"
+    known = ", ".join(str(batch) for batch in sorted(batches[selection.phase]))
+    return LinksimError(
+        f"{trace.path}: select.from_batch: phase {selection.phase!r} has nothing {wanted}: its "
+        f"batches are {known}"
     )
 
 
@@ -139,6 +165,8 @@ def sweep(trace: Trace, kind: str, message_nbytes: Sequence[int], from_batch: in
             f"{trace.path}: sweep.kind: no {kind!r} from batch {from_batch} on: the trace has "
             f"{', '.join(kinds)}"
         )
+    if len({values.dtype for values in chosen}) > 1:
+        raise LinksimError(f"{trace.path}: sweep.kind: tensors of {kind!r} have different dtypes")
     pool = np.concatenate(chosen)
     messages: list[Message] = []
     for nbytes in message_nbytes:

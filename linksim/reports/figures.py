@@ -17,6 +17,9 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
+# A dollar in a title is a dollar, not the start of a formula.
+mpl.rcParams["text.parse_math"] = False
+
 SHARES = (
     ("queueing_ps", "queueing", "#BBBBBB"),
     ("encode_ps", "encode", "#EE7733"),
@@ -123,6 +126,7 @@ def bytes_figure(results: Sequence[ScenarioResult], path: Path) -> None:
     runs = list(dict.fromkeys(m.run for result in results for m in result.metrics))
     figure, axis = plt.subplots(figsize=(8.6, 0.9 + 0.62 * len(results)))
     height = 0.8 / len(runs)
+    named: set[str] = set()
     for index, run in enumerate(runs):
         for row, result in enumerate(results):
             found = [m for m in result.metrics if m.run == run]
@@ -132,7 +136,8 @@ def bytes_figure(results: Sequence[ScenarioResult], path: Path) -> None:
             coded, wire = (
                 n / found[0].raw_nbytes for n in (found[0].encoded_nbytes, found[0].wire_nbytes)
             )
-            label = run if row == 0 else None
+            label = None if run in named else run
+            named.add(run)
             axis.barh(at, coded, height * 0.9, color=RUN_COLOURS[index % 5], label=label)
             axis.barh(at, wire - coded, height * 0.9, left=coded, fill=False, hatch="////", lw=0.5)
             axis.text(wire + 0.005, at, f"{coded:.3f}", va="center", fontsize=7)

@@ -50,7 +50,7 @@ def _row(metrics: RunMetrics, baseline: RunMetrics) -> tuple[str, ...]:
 
 
 def pays_from(result: ScenarioResult, run: str) -> int | None:
-    """Smallest swept message from which on *run* is never slower than the first run, in bytes."""
+    """Smallest swept message from which on *run* is faster than the first run, in bytes."""
     first = event_latencies_ps(next(iter(result.results.values())).transfers)
     own = event_latencies_ps(result.results[run].transfers)
     smallest = None
@@ -83,10 +83,11 @@ def sweep_rows(result: ScenarioResult) -> list[tuple[str, ...]]:
 def sweep_remark(result: ScenarioResult) -> str:
     """From which message size on every codec is faster than none."""
     parts = []
-    for run in list(result.results)[1:]:
+    first, *others = result.results
+    for run in others:
         size = pays_from(result, run)
         reached = f"from {format_bytes_binary(size)} on" if size else "at no size tried"
-        parts.append(f"{run} is faster than off {reached}")
+        parts.append(f"{run} is faster than {first} {reached}")
     return "; ".join(parts) + "."
 
 

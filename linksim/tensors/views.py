@@ -62,8 +62,8 @@ class SymbolView:
 VIEW_NAMES = ("pooled", "byte-planes", "exponent")
 """pooled: every byte of the value is a symbol (formats below 8 bits: the whole value).
 byte-planes: the high byte is coded, the low byte is rest.
-exponent: the 8 bits below the sign are coded (bf16: exactly the exponent; fp16: the exponent and the
-three mantissa bits below it); sign and low 7 mantissa bits are rest."""
+exponent: the 8 bits below the sign are coded (bf16: exactly the exponent; fp16: the exponent and
+the three mantissa bits below it); sign and low 7 mantissa bits are rest."""
 
 
 def symbol_view(name: str, fmt: NumberFormat) -> SymbolView:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from linksim.errors import LinksimError
 from linksim.tensors.dtypes import Tensor, cast, format_of, number_format
 from linksim.tensors.files import read_tensors
 from linksim.traces.manifest import CommunicationEvent, ModelCard, legal_name
+from linksim.traces.sources import kind_of_key
 from linksim.traces.store import TraceWriter
 
 Facts = dict[str, str | int | float | bool]
@@ -56,12 +56,6 @@ def import_dumps(
         if not taken:
             raise LinksimError(f"{files[0]}: no tensors: expected at least one")
         writer.model = _model_card(name, files)
-
-
-def kind_of_key(key: str) -> str:
-    """A legal tensor kind made of *key*: lower case, `_` for all but letters and digits."""
-    slug = re.sub(r"[^a-z0-9_]", "_", key.lower())
-    return slug if re.match(r"[a-z]", slug) else f"tensor_{slug}"
 
 
 def _in_format(stored: Tensor, dtype: str | None, where: str) -> Tensor:

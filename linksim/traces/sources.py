@@ -18,6 +18,8 @@ class SourceTensor:
     """A tensor with what codebooks are chosen by."""
 
     name: str
+    file: str
+    """Name of the trace folder or tensor file."""
     kind: str
     batch: int
     layer: int | None
@@ -33,21 +35,24 @@ def tensors_of(paths: list[Path], dtype: str | None = None) -> Iterator[SourceTe
     if dtype is not None:
         number_format(dtype)
     for path in paths:
+        if not path.exists():
+            raise LinksimError(f"{path}: no such file or trace folder")
         if path.is_dir():
             trace = Trace.open(path)
             for name, record in trace.manifest.tensors.items():
                 values = _in_format(trace.tensor(name), dtype, f"{path}: tensor {name!r}")
-                yield SourceTensor(name, record.kind, record.batch, record.layer, values)
+                yield SourceTensor(name, path.name, record.kind, record.batch, record.layer, values)
         else:
             for key, values in read_tensors(path).items():
                 values = _in_format(values, dtype, f"{path}: tensor {key!r}")
-                yield SourceTensor(f"{path.stem}/{key}", kind_of_key(key), 0, None, values)
+                name = f"{path.stem}/{key}"
+                yield SourceTensor(name, path.name, kind_of_key(key), 0, None, values)
 
 
 def kind_of_key(key: str) -> str:
-    """A tensor kind made from a file's key: lower case, other characters than letters as `_`."""
-    slug = re.sub(r"[^a-z0-9]+", "_", key.lower()).strip("_")
-    return slug if slug[:1].isalpha() else f"tensor_{slug}"
+    """A legal tensor kind made of *key*: lower case, `_` for all but letters and digits."""
+    slug = re.sub(r"[^a-z0-9_]", "_", key.lower())
+    return slug if re.match(r"[a-z]", slug) else f"tensor_{slug}"
 
 
 def _in_format(values: Tensor, dtype: str | None, where: str) -> Tensor:

@@ -91,7 +91,7 @@ def first_problem(error: ValidationError) -> str:
     finding = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in finding["loc"]) or "the document"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {finding['msg']}{more}"
+    return f"{where}: {finding['msg'].removeprefix('Value error, ')}{more}"
 
 
 class TraceWriter:

@@ -15,8 +15,9 @@ from safetensors.numpy import load_file, save_file
 
 from linksim.errors import LinksimError
 from linksim.traces import Trace
-from linksim.traces.importers import import_dumps, kind_of_key
+from linksim.traces.importers import import_dumps
 from linksim.traces.manifest import Kind
+from linksim.traces.sources import kind_of_key
 from linksim.traces.verify import verify
 
 KINDS: TypeAdapter[str] = TypeAdapter(Kind)
