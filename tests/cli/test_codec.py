@@ -215,7 +215,7 @@ def test_missing_and_truncated_files_are_named(dump: Path, tmp_path: Path) -> No
             file.write_bytes(whole[:length])
             linksim(*common).refused(f"{file}: not a whole")
         file.unlink()
-        linksim(*common).refused(f"{file}: cannot be read: No such file")
+        linksim(*common).refused(f"{file}: no such file")
     (tmp_path / "empty").mkdir()
     linksim("codec", "eval", tmp_path / "empty", "--codec", "raw").refused("manifest.json: cannot")
     (tmp_path / "x.bin").write_bytes(b"x")
