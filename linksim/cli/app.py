@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from linksim import __version__
-from linksim.cli import codebook, codec, trace
+from linksim.cli import codebook, codec, presets, trace
 from linksim.cli.replay import replay_command
 
 app = typer.Typer(
@@ -14,8 +14,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Does compressing what crosses a link pay? Replays tensor traces over modelled links.",
 )
-for _name, _commands in (("trace", trace), ("codebook", codebook), ("codec", codec)):
-    app.add_typer(_commands.app, name=_name)
+for _name, _commands in (
+    ("trace", trace.app),
+    ("codebook", codebook.app),
+    ("codec", codec.app),
+    ("link", presets.link_app),
+    ("engine", presets.engine_app),
+):
+    app.add_typer(_commands, name=_name)
 app.command("replay")(replay_command)
 
 

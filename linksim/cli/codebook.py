@@ -37,6 +37,7 @@ def build_command(
     max_length: Annotated[
         int, typer.Option(help="Longest code word in bits.", min=8, max=16)
     ] = DEFAULT_MAX_LENGTH,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Build one codebook per view, format and tensor kind, from average distributions."""
 
@@ -54,6 +55,9 @@ def build_command(
     )
     books.save(out)
     counted = Counter(f"{book.view} of {book.dtype}" for book in books.books)
+    if as_json:
+        print_json({"path": str(out), "books": counted})
+        return
     listed = ", ".join(f"{n} books for {name}" for name, n in counted.items())
     console.print(f"{out}: {listed}", markup=False, soft_wrap=True)
 

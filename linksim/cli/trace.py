@@ -106,10 +106,14 @@ def _kind_rows(kinds: list[KindSummary]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _print_written(path: Path) -> None:
+def _print_written(path: Path, as_json: bool) -> None:
     manifest = Trace.open(path).manifest
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     tensors, events = len(manifest.tensors), len(manifest.events)
+    if as_json:
+        counted = [{"phase": p, "op": op, "count": n} for p, op, n in count_events(manifest)]
+        print_json({"path": str(path), "nbytes": size, "tensors": tensors, "events": counted})
+        return
     _print_line(f"{path}: {format_bytes(size)}, {tensors} tensors, {events} events")
     for phase, op, count in count_events(manifest):
         _print_line(f"  {phase}: {count} {op}")
@@ -136,10 +140,11 @@ def import_command(
     ] = None,
     name: Name = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a trace of tensor dumps: one tensor per entry, one send per tensor."""
     import_dumps(files, out, kind=kind, dtype=dtype, name=name, overwrite=overwrite)
-    _print_written(out)
+    _print_written(out, as_json)
 
 
 def _layer_list(text: str | None) -> tuple[int, ...] | None:
@@ -205,6 +210,7 @@ def capture_command(
     seed: Seed = 0,
     name: Name = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a local Gemma checkpoint and record what crosses links, with its values.
 
@@ -230,6 +236,7 @@ def capture_command(
         seed=seed,
     )
     _capture(settings, out, name, overwrite)
+    _print_written(out, as_json)
 
 
 def _capture(settings: CaptureSettings, out: Path, name: str | None, overwrite: bool) -> None:
@@ -246,4 +253,3 @@ def _capture(settings: CaptureSettings, out: Path, name: str | None, overwrite: 
             overwrite=overwrite,
             progress=lambda finished: bar.update(task, advance=1, description=finished),
         )
-    _print_written(out)

@@ -83,6 +83,8 @@ def cast(array: Tensor, name: str) -> Tensor:
     fmt = number_format(name)
     if array.dtype == fmt.numpy:
         return array
-    if fmt.name == "int8" or array.dtype.kind not in "fV":
+    if fmt.name == "int8":
+        raise LinksimError(f"a cast from {array.dtype} to int8 is not defined: it needs a scale")
+    if array.dtype.kind not in "fV":
         raise LinksimError(f"a cast from {array.dtype} to {name} is not defined: expected floats")
     return array.astype(np.float32).astype(fmt.numpy)
