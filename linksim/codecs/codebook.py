@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,13 +120,15 @@ class CodebookSet:
     """The codebooks of one file, in file order."""
 
     books: tuple[Codebook, ...]
+    file: str = field(default="", compare=False)
+    """Where it was read from, for messages."""
 
     @classmethod
     def load(cls, path: Path) -> CodebookSet:
         """Read a codebook file; LinksimError names the file and the field that is wrong."""
         try:
             document = _SetDocument.model_validate_json(path.read_text(encoding="utf-8"))
-            return cls(tuple(Codebook(**dict(book)) for book in document.books))
+            return cls(tuple(Codebook(**dict(book)) for book in document.books), str(path))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise LinksimError(f"{path}: cannot be read as codebooks: {reason}") from None
@@ -162,7 +164,8 @@ class CodebookSet:
         if not fitting:
             have = sorted({f"{b.view} of {b.dtype}" for b in self.books})
             raise LinksimError(
-                f"no codebook is for view {view!r} of {dtype}: the file has {', '.join(have)}"
+                f"{self.file + ': ' if self.file else ''}no codebook is for view {view!r} of "
+                f"{dtype}: there are books for {', '.join(have)}"
             )
         of_kind = tuple(b for b in fitting if b.kind == kind) or fitting
         of_layer = tuple(b for b in of_kind if b.kind == kind and b.layer == layer)

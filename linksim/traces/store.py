@@ -55,7 +55,10 @@ class Trace:
             raise LinksimError(f"{file}: {first_problem(error)}") from None
 
     def tensor(self, name: str) -> Tensor:
-        """Values of tensor *name* in its own dtype and shape; LinksimError if they do not fit."""
+        """Values of tensor *name* in its own dtype and shape.
+
+        LinksimError if file, dtype, shape or checksum are not what the manifest says.
+        """
         record = self.record(name)
         where = f"{self.path / record.file}: tensor {record.key!r}"
         stored = self._file(self.path / record.file)
@@ -68,6 +71,8 @@ class Trace:
             values = values.view(fmt.numpy)
         if values.shape != record.shape:
             raise LinksimError(f"{where} has shape {values.shape}: expected {record.shape}")
+        if values_sha256(values) != record.sha256:
+            raise LinksimError(f"{where}: its values do not match sha256 in the manifest")
         return values
 
     def record(self, name: str) -> TensorRecord:

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from linksim.errors import LinksimError
 from linksim.traces.manifest import CommunicationEvent, Manifest
-from linksim.traces.store import MANIFEST_NAME, Trace, values_sha256
+from linksim.traces.store import MANIFEST_NAME, Trace
 
 
 def check_schedule(manifest: Manifest) -> None:
@@ -64,8 +64,4 @@ def verify(trace: Trace) -> None:
                 f"{trace.path / MANIFEST_NAME}: tensors.{name}.shard.index: "
                 f"{record.shard.index} is not below count {record.shard.count}"
             )
-        if values_sha256(trace.tensor(name)) != record.sha256:
-            raise LinksimError(
-                f"{trace.path / record.file}: tensor {record.key!r}: its values do not match "
-                "sha256 in the manifest"
-            )
+        trace.tensor(name)
