@@ -64,6 +64,9 @@ real-gemma: $(VENV)/sim.stamp
 	@echo "Other layers, tensors and models, the code as it is, then with an exponent bias per chunk:"
 	@$(BIN)/linksim codec eval $(GEMMA)/*.safetensors --dtype bf16 --codec huffman-fixed --codebooks others --by-file
 	@$(BIN)/linksim codec eval $(GEMMA)/*.safetensors --dtype bf16 --codec huffman-fixed --codebooks others --by-file --exponent-bias
+	@echo "The residual stream of eight prompts over links, codebooks from the eight prompts before:"
+	@$(BIN)/linksim trace import $(GEMMA)/gemma2-9b*.safetensors --dtype bf16 --kind residual --out build/gemma2-9b --overwrite
+	@$(BIN)/linksim replay traces/imported/*.toml --trace build/gemma2-9b --out build/gemma2-9b-results
 
 verilog cocotb:
 	@echo "make $@: the hardware (hw/) is not there yet" >&2; exit 2

@@ -222,7 +222,7 @@ def test_junk_anywhere_is_read_or_refused(
 
 
 @pytest.mark.parametrize(
-    "file", sorted((ROOT / "traces" / "scenarios").glob("*.toml")), ids=lambda path: path.stem
+    "file", sorted((ROOT / "traces").glob("*/*.toml")), ids=lambda path: path.stem
 )
 def test_shipped_scenarios_load_and_are_called_like_their_files(file: Path) -> None:
     loaded = load_scenario(file)
