@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from linksim.cli.output import messages, print_json, print_table
+from linksim.cli.output import console, messages, print_json, print_table
 from linksim.codecs import CODECS, CodebookSet, HuffmanFixed, codec_class
 from linksim.codecs.chunked import PROFILES
 from linksim.codecs.evaluation import Evaluation, evaluate, total
@@ -86,6 +86,7 @@ def eval_command(
     grouped = _sums(results, [result.kind for result in results])
     per_file = _sums(results, [tensor.file for tensor in tensors])
     everything = total("all tensors", "", results)
+    origins = dict.fromkeys(tensor.origin for tensor in tensors if tensor.origin)
     if as_json:
         print_json(
             {
@@ -100,6 +101,8 @@ def eval_command(
             }
         )
         return
+    for origin in origins:
+        console.print(origin, markup=False, soft_wrap=True)
     shown = grouped if by_kind else per_file if by_file else results
     rows = [_row(result) for result in [*shown, everything]]
     views = dict.fromkeys(chooser.view_of(format_of(t.values)).name for t in tensors)

@@ -51,6 +51,8 @@ class ScenarioResult:
     metrics: tuple[RunMetrics, ...]
     results: Mapping[str, RunResult]
     """By run name."""
+    what_it_is: str = ""
+    """What produced the trace's tensors, as its model card says."""
 
     def document(self) -> dict[str, Any]:
         """Summary, JSON-able."""
@@ -59,6 +61,7 @@ class ScenarioResult:
             "title": self.scenario.title,
             "linksim": __version__,
             "trace": self.trace_name,
+            "what_it_is": self.what_it_is,
             "link": self.link.model_dump(mode="json"),
             "select": self.scenario.select.model_dump(),
             "runs": [metrics.document() for metrics in self.metrics],
@@ -89,7 +92,8 @@ def replay(scenario: Scenario, trace: Trace, progress: Progress | None = None) -
         notify = None if progress is None else _named(progress, run.name)
         results[run.name] = simulate(tasks, links, progress=notify)
         metrics.append(measure(run.name, run.codec, engine, results[run.name]))
-    return ScenarioResult(scenario, trace.manifest.name, link, tuple(metrics), results)
+    name, card = trace.manifest.name, trace.manifest.model
+    return ScenarioResult(scenario, name, link, tuple(metrics), results, card.what_it_is)
 
 
 def _workload(scenario: Scenario, trace: Trace) -> Workload:

@@ -28,11 +28,22 @@ SHARES = (
 )
 """Stages of a transfer and their colours (Paul Tol's vibrant set, safe for the colour-blind)."""
 
+ORIGIN_INCHES = 0.2
+"""Free below the axes, for the line that says what the trace is."""
+
 RUN_COLOURS = ("#BBBBBB", "#0077BB", "#EE7733", "#009988", "#CC3311")
 
 
-def save_figure(figure: Any, path: Path) -> None:
-    """Write *figure* as PNG through a temporary name, without a date, so equal runs are equal."""
+def save_figure(figure: Any, path: Path, results: Sequence[ScenarioResult], top: float = 0) -> None:
+    """Write *figure* as PNG, saying below it what produced the tensors of *results*.
+
+    *top* inches stay free above the axes. Written through a temporary name and without a date, so
+    equal runs give equal files.
+    """
+    height = figure.get_figheight()
+    figure.tight_layout(rect=(0, ORIGIN_INCHES / height, 1, 1 - top / height))
+    origins = dict.fromkeys(f"trace {r.trace_name}: {r.what_it_is}" for r in results)
+    figure.text(0.008, 0.03 / height, "; ".join(origins), fontsize=7.5, color="#555555")
     part = path.with_name(path.name + ".part")
     figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
     plt.close(figure)
@@ -52,8 +63,7 @@ def latency_figure(results: Sequence[ScenarioResult], path: Path) -> None:
         axis.set_visible(False)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=len(SHARES), frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / (0.7 + 1.75 * rows)))
-    save_figure(figure, path)
+    save_figure(figure, path, results, top=0.35)
 
 
 def _latency_panel(axis: Any, result: ScenarioResult) -> None:
@@ -96,8 +106,7 @@ def sweep_figure(results: Sequence[ScenarioResult], path: Path) -> None:
         _sweep_panel(axis, result)
     axes.flat[0].set_ylabel("latency, codec off = 1", fontsize=9)
     axes.flat[0].legend(frameon=False, fontsize=9)
-    figure.tight_layout()
-    save_figure(figure, path)
+    save_figure(figure, path, results)
 
 
 def _sweep_panel(axis: Any, result: ScenarioResult) -> None:
@@ -150,5 +159,4 @@ def bytes_figure(results: Sequence[ScenarioResult], path: Path) -> None:
     )
     axis.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    save_figure(figure, path)
+    save_figure(figure, path, results)

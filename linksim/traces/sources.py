@@ -24,6 +24,8 @@ class SourceTensor:
     batch: int
     layer: int | None
     values: Tensor
+    origin: str = ""
+    """What produced a trace's tensors, as its model card says; empty for a file's."""
 
 
 def tensors_of(paths: list[Path], dtype: str | None = None) -> Iterator[SourceTensor]:
@@ -39,9 +41,11 @@ def tensors_of(paths: list[Path], dtype: str | None = None) -> Iterator[SourceTe
             raise LinksimError(f"{path}: no such file or trace folder")
         if path.is_dir():
             trace = Trace.open(path)
+            origin = f"Trace {trace.manifest.name}: {trace.manifest.model.what_it_is}"
             for name, record in trace.manifest.tensors.items():
                 values = _in_format(trace.tensor(name), dtype, f"{path}: tensor {name!r}")
-                yield SourceTensor(name, path.name, record.kind, record.batch, record.layer, values)
+                of = (record.kind, record.batch, record.layer)
+                yield SourceTensor(name, path.name, *of, values, origin)
         else:
             for key, values in read_tensors(path).items():
                 values = _in_format(values, dtype, f"{path}: tensor {key!r}")

@@ -14,6 +14,7 @@ from linksim.codecs import CODECS, CodebookSet, HuffmanFixed, HuffmanThreeStage,
 from linksim.tensors.dtypes import number_format
 from linksim.tensors.histograms import histogram
 from linksim.tensors.views import VIEW_NAMES, symbol_view
+from linksim.traces import Trace
 from tests.conftest import gaussian
 from tests.replay.command import linksim
 from tests.replay.synthetic import KV_VALUES, residual, write_trace
@@ -138,7 +139,10 @@ def test_the_table_and_its_sums(trace: Path, books: Path) -> None:
     document = evaluation(*options)
     finished = linksim("codec", "eval", *options)
     assert (finished.code, finished.err) == (0, "")
-    assert finished.out.splitlines()[0].strip() == "huffman-fixed, view exponent, profile bulk"
+    origin, title = (line.strip() for line in finished.out.splitlines()[:2])
+    assert origin.startswith("Trace ")
+    assert origin.endswith(Trace.open(trace).manifest.model.what_it_is)
+    assert title == "huffman-fixed, view exponent, profile bulk"
     shown = rows(finished.out)
     assert [row[0] for row in shown] == [t["name"] for t in document["tensors"]] + ["all tensors"]
     assert [int(row[3]) for row in shown[:-1]] == [t["encoded_nbytes"] for t in document["tensors"]]

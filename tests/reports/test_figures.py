@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.image as mpl_image
+import matplotlib.pyplot as plt
 import pytest
 
 from linksim.replay.run import ScenarioResult
@@ -73,13 +74,14 @@ def test_an_existing_figure_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> None:
-    class Broken:
-        def savefig(self, *_: object, **__: object) -> None:
-            raise ValueError("cannot be drawn")
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("cannot be drawn")
 
+    figure = plt.figure()
+    figure.savefig = broken  # type: ignore[method-assign]
     (tmp_path / "a.png").write_bytes(b"old")
     with pytest.raises(ValueError, match="cannot be drawn"):
-        save_figure(Broken(), tmp_path / "a.png")
+        save_figure(figure, tmp_path / "a.png", [replayed()])
     assert (tmp_path / "a.png").read_bytes() == b"old"
 
 
@@ -87,7 +89,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> Non
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Figures that were to be saved, instead of files."""
     kept: list[Any] = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(figures, "save_figure", lambda figure, *_, **__: kept.append(figure))
     return kept
 
 
