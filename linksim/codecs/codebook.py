@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from linksim.codecs.prefix_code import PrefixCode, package_merge
-from linksim.errors import LinksimError
+from linksim.errors import LinksimError, first_problem
 from linksim.tensors.dtypes import number_format
 from linksim.tensors.views import SymbolView, symbol_view
 
@@ -133,9 +133,7 @@ class CodebookSet:
             reason = getattr(error, "strerror", None) or error
             raise LinksimError(f"{path}: cannot be read as codebooks: {reason}") from None
         except ValidationError as error:
-            finding = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in finding["loc"])
-            raise LinksimError(f"{path}: {where or 'document'}: {finding['msg']}") from None
+            raise LinksimError(f"{path}: {first_problem(error)}") from None
         except LinksimError as error:
             raise LinksimError(f"{path}: {error}") from None
 

@@ -19,10 +19,9 @@ from pydantic import (
 from linksim.codecs import CODECS
 from linksim.codecs.chunked import PROFILES
 from linksim.engines import EngineRecord, engine_record
-from linksim.errors import LinksimError
+from linksim.errors import LinksimError, first_problem
 from linksim.links import link_preset
 from linksim.tensors.views import VIEW_NAMES
-from linksim.traces.store import first_problem
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9\-]*$", max_length=60)]
 

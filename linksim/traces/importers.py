@@ -10,10 +10,10 @@ from pathlib import Path
 import safetensors
 
 from linksim.errors import LinksimError
-from linksim.tensors.dtypes import Tensor, cast, format_of, number_format
+from linksim.tensors.dtypes import number_format
 from linksim.tensors.files import read_tensors
 from linksim.traces.manifest import CommunicationEvent, ModelCard, legal_name
-from linksim.traces.sources import kind_of_key
+from linksim.traces.sources import in_format, kind_of_key
 from linksim.traces.store import TraceWriter
 
 Facts = dict[str, str | int | float | bool]
@@ -46,7 +46,7 @@ def import_dumps(
     with TraceWriter(out, name, overwrite=overwrite) as writer:
         for file in files:
             for key, stored in read_tensors(file).items():
-                values = _in_format(stored, dtype, f"{file}: tensor {key!r}")
+                values = in_format(stored, dtype, f"{file}: tensor {key!r}")
                 tensor_kind = kind or kind_of_key(key)
                 tensor = _unique(legal_name(f"{file.stem}.{key}"), taken)
                 batch = batches[tensor_kind]
@@ -56,17 +56,6 @@ def import_dumps(
         if not taken:
             raise LinksimError(f"{files[0]}: no tensors: expected at least one")
         writer.model = _model_card(name, files)
-
-
-def _in_format(stored: Tensor, dtype: str | None, where: str) -> Tensor:
-    if dtype is None and stored.dtype.kind == "f" and stored.dtype.itemsize > 2:
-        raise LinksimError(f"{where} is {stored.dtype}: expected --dtype, the format to cast it to")
-    try:
-        values = stored if dtype is None else cast(stored, dtype)
-        format_of(values)
-    except LinksimError as error:
-        raise LinksimError(f"{where}: {error}") from None
-    return values
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -43,12 +43,12 @@ def tensors_of(paths: list[Path], dtype: str | None = None) -> Iterator[SourceTe
             trace = Trace.open(path)
             origin = f"Trace {trace.manifest.name}: {trace.manifest.model.what_it_is}"
             for name, record in trace.manifest.tensors.items():
-                values = _in_format(trace.tensor(name), dtype, f"{path}: tensor {name!r}")
+                values = in_format(trace.tensor(name), dtype, f"{path}: tensor {name!r}")
                 of = (record.kind, record.batch, record.layer)
                 yield SourceTensor(name, path.name, *of, values, origin)
         else:
             for key, values in read_tensors(path).items():
-                values = _in_format(values, dtype, f"{path}: tensor {key!r}")
+                values = in_format(values, dtype, f"{path}: tensor {key!r}")
                 name = f"{path.stem}/{key}"
                 yield SourceTensor(name, path.name, kind_of_key(key), 0, None, values)
 
@@ -59,12 +59,16 @@ def kind_of_key(key: str) -> str:
     return slug if re.match(r"[a-z]", slug) else f"tensor_{slug}"
 
 
-def _in_format(values: Tensor, dtype: str | None, where: str) -> Tensor:
+def in_format(stored: Tensor, dtype: str | None, where: str) -> Tensor:
+    """*stored* cast to *dtype*, or as it is; LinksimError with *where* if it has no format."""
+    if dtype is None and stored.dtype.kind == "f" and stored.dtype.itemsize > 2:
+        raise LinksimError(
+            f"{where} is {stored.dtype}: expected --dtype, the format to cast it to: one of "
+            f"{', '.join(FORMAT_NAMES)}"
+        )
     try:
-        if dtype is not None:
-            return cast(values, dtype)
+        values = stored if dtype is None else cast(stored, dtype)
         format_of(values)
     except LinksimError as error:
-        hint = "" if dtype else f"; --dtype casts floats to one of {', '.join(FORMAT_NAMES)}"
-        raise LinksimError(f"{where}: {error}{hint}") from None
+        raise LinksimError(f"{where}: {error}") from None
     return values

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from safetensors.numpy import save
 
-from linksim.errors import LinksimError
+from linksim.errors import LinksimError, first_problem
 from linksim.tensors.dtypes import Tensor, format_of, number_format
 from linksim.tensors.files import read_safetensors
 from linksim.traces.manifest import (
@@ -89,14 +89,6 @@ class Trace:
 def values_sha256(values: Tensor) -> str:
     """SHA-256 of the values' bytes in C order, in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first finding of a pydantic error as `field: what was expected`."""
-    finding = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in finding["loc"]) or "the document"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {finding['msg'].removeprefix('Value error, ')}{more}"
 
 
 class TraceWriter:

@@ -104,7 +104,9 @@ def test_tensor_files_and_small_formats(tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", gaussian(4000).astype(np.float32))
     out = tmp_path / "books.json"
     arguments = ("codebook", "build", tmp_path / "wide.npy", "-o", out)
-    linksim(*arguments).refused("wide.npy", "float32", "--dtype casts floats to one of bf16")
+    linksim(*arguments).refused(
+        "wide.npy", "float32: expected --dtype, the format to cast it to: one of bf16"
+    )
     # Formats of 8 bits have the pooled view alone.
     finished = linksim(*arguments, "--dtype", "e4m3")
     assert finished.out == f"{out}: 1 books for pooled of e4m3\n"

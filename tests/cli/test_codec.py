@@ -204,7 +204,9 @@ def test_books_for_another_view_or_format_are_refused(dump: Path, tmp_path: Path
 def test_float32_needs_a_dtype(tmp_path: Path) -> None:
     np.savez(tmp_path / "wide.npz", x=gaussian(500).astype(np.float32))
     common = ("codec", "eval", tmp_path / "wide.npz", "--codec", "raw")
-    linksim(*common).refused("wide.npz: tensor 'x'", "float32", "--dtype casts floats to one of")
+    linksim(*common).refused(
+        "wide.npz: tensor 'x'", "float32: expected --dtype, the format to cast it to: one of bf16"
+    )
     assert evaluation(*common[2:], "--dtype", "bf16")["total"]["raw_nbytes"] == 1000
 
 
