@@ -16,13 +16,12 @@ from linksim.tensors.views import symbol_view
 class BookBuilder:
     """Collects histograms tensor by tensor and then makes the codebooks of one view.
 
-    Tensors of formats that the view is not defined for are left out and counted in `skipped`.
+    Tensors of formats that the view is not defined for are left out.
     """
 
     view: str
     max_length: int = DEFAULT_MAX_LENGTH
     per_layer: bool = False
-    skipped: int = 0
     histograms: dict[tuple[str, str, int], list[Histogram]] = field(default_factory=dict)
     """By dtype, kind and layer; -1 where layers are not told apart."""
 
@@ -30,7 +29,6 @@ class BookBuilder:
         """Count the symbols of *values* towards the book of *kind* (and *layer*)."""
         fmt = format_of(values)
         if fmt.bits != 16 and self.view != "pooled":
-            self.skipped += 1
             return
         view = symbol_view(self.view, fmt)
         if values.size:

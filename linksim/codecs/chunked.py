@@ -110,12 +110,15 @@ class ChunkedCodec(TensorCodec):
         )
 
     def _chunks(
-        self, values: Tensor, symbols: NDArray[np.uint8], plan: ChunkPlan, codes: list[PrefixCode]
-    ) -> list[bytes]:
-        rest = self.symbol_view.split(values)[1]
+        self,
+        symbols: NDArray[np.uint8],
+        rest: NDArray[np.uint8],
+        plan: ChunkPlan,
+        codes: Sequence[PrefixCode],
+    ) -> bytes:
         padded = self.payload_nbytes if self.profile == "link" else None
         stops = np.cumsum(plan.counts)
-        return [
+        return b"".join(
             encode_chunk(
                 self.shape,
                 symbols[stop - count : stop],
@@ -128,7 +131,23 @@ class ChunkedCodec(TensorCodec):
             for stop, count, slot, bias in zip(
                 stops, plan.counts, plan.slots, plan.biases, strict=True
             )
-        ]
+        )
+
+    def _message(
+        self,
+        values: Tensor,
+        codes: Sequence[PrefixCode],
+        flags: int = 0,
+        book: bytes = b"",
+    ) -> bytes:
+        """The message of *values*: *book* and chunks, in bulk behind header and with index."""
+        symbols, rest = self.symbol_view.split(values)
+        plan = self._plan(symbols, codes)
+        chunks = self._chunks(symbols, rest, plan, codes)
+        if self.profile == "link":
+            return book + chunks if len(symbols) else b""
+        index = np.cumsum(plan.nbytes).astype("<u4").tobytes()
+        return HEADER.pack(len(symbols), VERSION, flags, 0) + book + index + chunks
 
     def _decode_chunks(
         self, parts: Sequence[bytes], codes: Sequence[PrefixCode], symbol_count: int | None

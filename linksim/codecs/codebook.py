@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class CodebookSet:
 
     def document(self) -> dict[str, Any]:
         """The set as a JSON-able document."""
-        books = [_BookDocument(**vars_of(book)).model_dump(mode="json") for book in self.books]
+        books = [_BookDocument(**asdict(book)).model_dump(mode="json") for book in self.books]
         return {"format": "linksim-codebooks", "version": 1, "books": books}
 
     def save(self, path: Path) -> None:
@@ -168,8 +168,3 @@ class CodebookSet:
         of_kind = tuple(b for b in fitting if b.kind == kind) or fitting
         of_layer = tuple(b for b in of_kind if b.kind == kind and b.layer == layer)
         return of_layer if layer is not None and of_layer else of_kind
-
-
-def vars_of(book: Codebook) -> dict[str, Any]:
-    """The fields of *book* by name."""
-    return {name: getattr(book, name) for name in Codebook.__dataclass_fields__}

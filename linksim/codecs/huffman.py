@@ -8,6 +8,7 @@ symbols, build a codebook, send it with the data.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from linksim.codecs.base import Segments, finish
 from linksim.codecs.chunk import MAX_CHUNK_SYMBOLS, MAX_SLOTS
-from linksim.codecs.chunked import HAS_CODEBOOK, HEADER, VERSION, ChunkedCodec
-from linksim.codecs.codebook import Codebook, vars_of
+from linksim.codecs.chunked import HAS_CODEBOOK, HEADER, ChunkedCodec
+from linksim.codecs.codebook import Codebook
 from linksim.codecs.planning import ChunkPlan
 from linksim.codecs.prefix_code import PrefixCode, package_merge
 from linksim.errors import LinksimError
@@ -58,7 +59,7 @@ class HuffmanFixed(ChunkedCodec):
     def get_config(self) -> dict[str, Any]:
         """The configuration, codebooks and all."""
         shared = super().get_config()
-        books = [{**vars_of(book), "lengths": list(book.lengths)} for book in self.codebooks]
+        books = [{**asdict(book), "lengths": list(book.lengths)} for book in self.codebooks]
         keep = ("id", "profile", "chunk_symbols", "payload_nbytes")
         return {
             **{key: shared[key] for key in keep},
@@ -68,14 +69,7 @@ class HuffmanFixed(ChunkedCodec):
 
     def encode(self, buf: Any) -> bytes:
         """The message of an array of the codebooks' dtype."""
-        values = self.values(buf)
-        symbols = self.symbol_view.split(values)[0]
-        plan = self._plan(symbols, self._all_codes)
-        chunks = b"".join(self._chunks(values, symbols, plan, self._all_codes))
-        if self.profile == "link":
-            return chunks
-        index = np.cumsum(plan.nbytes).astype("<u4").tobytes()
-        return HEADER.pack(len(symbols), VERSION, 0, 0) + index + chunks
+        return self._message(self.values(buf), self._all_codes)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The values of a message that was encoded with the same codebooks and profile."""
@@ -136,16 +130,10 @@ class HuffmanThreeStage(ChunkedCodec):
     def encode(self, buf: Any) -> bytes:
         """The message of an array of the codec's dtype, codebook included."""
         values = self.values(buf)
-        symbols = self.symbol_view.split(values)[0]
-        codes = self._built_codes(symbols)
-        plan = self._plan(symbols, codes)
-        chunks = b"".join(self._chunks(values, symbols, plan, codes))
+        codes = self._built_codes(self.symbol_view.split(values)[0])
         nibbles = np.array(codes[1].lengths, np.uint8)
         book = (nibbles[0::2] | nibbles[1::2] << 4).tobytes().ljust(self._codebook_nbytes, b"\0")
-        if self.profile == "link":
-            return book + chunks if len(symbols) else b""
-        index = np.cumsum(plan.nbytes).astype("<u4").tobytes()
-        return HEADER.pack(len(symbols), VERSION, HAS_CODEBOOK, 0) + book + index + chunks
+        return self._message(values, codes, HAS_CODEBOOK, book)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The values of a message; the codebook is validated before use."""

@@ -96,10 +96,6 @@ class PrefixCode:
                 symbols[entries], lengths[entries] = symbol, length
         return symbols, lengths
 
-    def covers(self, counts: NDArray[np.int64]) -> bool:
-        """Whether every symbol that occurs in the histogram *counts* has a code."""
-        return not bool(((self.length_table == 0) & (counts > 0)).any())
-
 
 def identity_code(symbol_bits: int) -> PrefixCode:
     """The code of raw chunks: every symbol as itself, least significant bit first."""
