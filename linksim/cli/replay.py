@@ -19,6 +19,7 @@ from linksim.reports.tables import (
     sweep_remark,
 )
 from linksim.traces.store import Trace, write_json
+from linksim.writing import written_whole
 
 
 def replay_command(
@@ -100,9 +101,8 @@ def _write_all(results: list[ScenarioResult], trace: Trace, out: Path) -> None:
             latency_figure([result], folder / "latency.png")
     card = trace.manifest.model
     page = summary_markdown(results, f"{trace.manifest.name}: {card.what_it_is}")
-    part = out / "summary.md.part"
-    part.write_text(page, encoding="utf-8")
-    part.replace(out / "summary.md")
+    with written_whole(out / "summary.md") as part:
+        part.write_text(page, encoding="utf-8")
     write_json(out / "summary.json", [result.document() for result in results])
     if swept:
         sweep_figure(swept, out / "sweep.png")

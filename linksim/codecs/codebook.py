@@ -16,6 +16,7 @@ from linksim.codecs.prefix_code import PrefixCode, package_merge
 from linksim.errors import LinksimError, first_problem
 from linksim.tensors.dtypes import number_format
 from linksim.tensors.views import SymbolView, symbol_view
+from linksim.writing import written_whole
 
 DEFAULT_MAX_LENGTH = 16
 """Every symbol must stay codable, so unseen ones eat code space: 16 bits keep that below 0.4 %."""
@@ -145,11 +146,10 @@ class CodebookSet:
     def save(self, path: Path) -> None:
         """Write the set as JSON, one book per line, through a temporary name."""
         lines = ",\n".join(json.dumps(book) for book in self.document()["books"])
-        part = path.with_name(path.name + ".part")
-        part.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         text = f'{{"format": "linksim-codebooks", "version": 1, "books": [\n{lines}\n]}}\n'
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with written_whole(path) as part:
+            part.write_text(text, encoding="utf-8")
 
     def select(
         self, dtype: str, view: str, kind: str, layer: int | None = None

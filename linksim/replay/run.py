@@ -30,6 +30,7 @@ from linksim.replay.schedule import Workload, select, sweep
 from linksim.tensors.dtypes import format_of
 from linksim.traces.store import MANIFEST_NAME, Trace, write_json
 from linksim.traces.verify import check_schedule
+from linksim.writing import written_whole
 
 TOPOLOGIES = {
     "fully-connected": fully_connected,
@@ -137,11 +138,9 @@ def _write_csv(
     row_type: type[TransferResult] | type[LinkResult],
     rows_of: Callable[[RunResult], tuple[Any, ...]],
 ) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["run", *(field.name for field in fields(row_type))])
         writer.writeheader()
         for name, run in result.results.items():
             for row in rows_of(run):
                 writer.writerow({"run": name, **asdict(row)})
-    part.replace(path)

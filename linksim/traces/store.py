@@ -28,6 +28,7 @@ from linksim.traces.manifest import (
     Shard,
     TensorRecord,
 )
+from linksim.writing import written_whole
 
 MANIFEST_NAME = "manifest.json"
 
@@ -204,6 +205,5 @@ class TraceWriter:
 
 def write_json(path: Path, document: Any) -> None:
     """Write *document* as indented JSON through a temporary name."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    with written_whole(path) as part:
+        part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
