@@ -29,7 +29,9 @@ BELOW["links"] = {*BELOW["engines"], "engines"}
 BELOW["network"] = {*BELOW["links"], "links"}
 BELOW["replay"] = {*BELOW["network"], "network", "traces"}
 BELOW["reports"] = {*BELOW["replay"], "replay"}
-BELOW["cli"] = {*BELOW["reports"], "reports"}
+BELOW["studies"] = {*BELOW["reports"], "reports"}
+BELOW["benchmarks"] = {*BELOW["studies"], "studies"}
+BELOW["cli"] = {*BELOW["benchmarks"], "benchmarks"}
 
 HEAVY = {"torch", "transformers"}
 CAPTURE = ("traces", "capture")

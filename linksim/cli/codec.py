@@ -10,7 +10,7 @@ import typer
 from rich.progress import track
 
 from linksim.cli.output import console, messages, print_json, print_table
-from linksim.codecs import CODECS, CodebookSet, HuffmanFixed, codec_class
+from linksim.codecs import CODECS, CodebookSet, takes_codebooks
 from linksim.codecs.chunked import PROFILES
 from linksim.codecs.evaluation import Evaluation, evaluate, total
 from linksim.codecs.selection import CodecChooser
@@ -68,13 +68,12 @@ def eval_command(
     the view's symbols and rest bytes; own Huffman is the same message format with the tensor's own
     code (its codebook not counted); framing is headers, chunk index and entry points.
     """
-    codec_class(codec)
+    with_books = takes_codebooks(codec)
     if profile not in PROFILES:
         raise LinksimError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
-    if codebooks is not None and codec != HuffmanFixed.codec_id:
-        raise LinksimError(
-            f"--codebooks is for codec {HuffmanFixed.codec_id}: codec {codec} takes none"
-        )
+    if codebooks is not None and not with_books:
+        fixed = ", ".join(name for name in CODECS if takes_codebooks(name))
+        raise LinksimError(f"--codebooks is for {fixed}: codec {codec} takes none")
     tensors = [t for t in tensors_of(sources, dtype) if t.batch >= first_batch and t.values.size]
     if not tensors:
         raise LinksimError(f"{sources[0]}: no tensor to evaluate from batch {first_batch} on")

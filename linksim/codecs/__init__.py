@@ -8,12 +8,14 @@ from numcodecs.registry import register_codec
 
 from linksim.codecs.base import Segments, TensorCodec
 from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
-from linksim.codecs.huffman import HuffmanFixed, HuffmanThreeStage
+from linksim.codecs.fixed import DualLength, FixedCodec, HuffmanFixed, QuadLength
 from linksim.codecs.raw import Raw
+from linksim.codecs.three_stage import HuffmanThreeStage
 from linksim.errors import LinksimError
 
 CODECS: dict[str, type[TensorCodec]] = {
-    codec.codec_id: codec for codec in (Raw, HuffmanFixed, HuffmanThreeStage)
+    codec.codec_id: codec
+    for codec in (Raw, HuffmanFixed, HuffmanThreeStage, DualLength, QuadLength)
 }
 """Every codec by its id."""
 
@@ -28,15 +30,24 @@ def codec_class(codec_id: str) -> type[TensorCodec]:
     return CODECS[codec_id]
 
 
+def takes_codebooks(codec_id: str) -> bool:
+    """Whether the codec called *codec_id* codes with books that both ends hold."""
+    return issubclass(codec_class(codec_id), FixedCodec)
+
+
 __all__ = [
     "CODECS",
     "Codebook",
     "CodebookSet",
+    "DualLength",
+    "FixedCodec",
     "HuffmanFixed",
     "HuffmanThreeStage",
+    "QuadLength",
     "Raw",
     "Segments",
     "TensorCodec",
     "build_codebook",
     "codec_class",
+    "takes_codebooks",
 ]

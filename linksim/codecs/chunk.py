@@ -17,6 +17,7 @@ code). The table lets decoders enter the stream at every run; `docs/format.md` h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,16 @@ MAX_CHUNK_SYMBOLS = 8192
 RAW_SLOT = 0
 MAX_SLOTS = 31
 MIN_BIAS, MAX_BIAS = -32, 31
+
+
+@dataclass(frozen=True)
+class ChunkPlan:
+    """How a message is cut: per chunk, int64 [chunks], its symbols, slot, bias and bytes."""
+
+    counts: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    biases: NDArray[np.int64]
+    nbytes: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,32 @@ class ChunkShape:
         rest_nbytes = symbol_count * self.rest_bits // 8
         table_nbytes = self.table_nbytes(symbol_count, code, slot)
         return ceil_div(HEADER_BITS + code_bits, 8) + rest_nbytes + table_nbytes
+
+
+def encode_chunks(
+    shape: ChunkShape,
+    symbols: NDArray[np.uint8],
+    rest: NDArray[np.uint8],
+    codes: Sequence[PrefixCode],
+    plan: ChunkPlan,
+) -> NDArray[np.uint8]:
+    """The chunks of *plan* one behind the other, uint8 [sum of plan.nbytes]."""
+    stops = np.cumsum(plan.counts)
+    parts = (
+        encode_chunk(
+            shape,
+            symbols[stop - count : stop],
+            rest[stop - count : stop],
+            slot=int(slot),
+            code=codes[slot],
+            bias=int(bias),
+            nbytes=int(nbytes),
+        )
+        for stop, count, slot, bias, nbytes in zip(
+            stops, plan.counts, plan.slots, plan.biases, plan.nbytes, strict=True
+        )
+    )
+    return np.frombuffer(b"".join(parts), np.uint8)
 
 
 def encode_chunk(

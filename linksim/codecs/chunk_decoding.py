@@ -33,17 +33,25 @@ class _Layout:
 
 
 def decode_chunks(
-    shape: ChunkShape, parts: Sequence[bytes], codes: Sequence[PrefixCode], *, padded: bool
+    shape: ChunkShape,
+    parts: Sequence[bytes],
+    codes: Sequence[PrefixCode],
+    counts: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Symbols uint8 [n] and rest bytes uint8 [n] or [0] of the chunks *parts*, in order.
 
-    *codes* are the books' codes by slot, raw first. *padded* chunks (link profile) may have zero
-    bits before the tail; others have their exact size.
+    *codes* are the books' codes by slot, raw first. *counts*, int64 [chunks], are the symbols that
+    every chunk of a bulk message must hold, in its exact size; none given means chunks of a link
+    message, which hold what they say and may have zero bits before the tail.
     """
     layouts = []
     for index, part in enumerate(parts):
         try:
             layouts.append(_layout(shape, part, codes))
+            if counts is not None and layouts[-1].count != counts[index]:
+                raise LinksimError(
+                    f"it holds {layouts[-1].count} symbols: expected {counts[index]}"
+                )
         except LinksimError as error:
             raise LinksimError(f"chunk {index}: {error}") from None
     if not layouts:
@@ -53,7 +61,7 @@ def decode_chunks(
     joined = np.frombuffer(b"".join(body + bytes(4) for body in bodies), np.uint8)
     symbols, ends = _decode_lanes(shape, joined, layouts, codes)
     for index, (body, end) in enumerate(zip(bodies, ends, strict=True)):
-        _check_gap(index, body, int(end), padded)
+        _check_gap(index, body, int(end), counts is None)
     rest = np.frombuffer(b"".join(lay.rest for lay in layouts), np.uint8)
     return symbols, rest
 
@@ -66,6 +74,8 @@ def _layout(shape: ChunkShape, data: bytes, codes: Sequence[PrefixCode]) -> _Lay
     count, slot, bias = (header & 0x1FFF) + 1, header >> 13 & 0x1F, header >> 18
     if slot >= len(codes):
         raise LinksimError(f"codebook slot {slot} is unknown: there are {len(codes) - 1} books")
+    if slot == RAW_SLOT and bias:
+        raise LinksimError("a raw chunk has an exponent bias")
     code = codes[slot]
     rest_nbytes = count * shape.rest_bits // 8
     body = len(data) - rest_nbytes - shape.table_nbytes(count, code, slot)

@@ -1,24 +1,31 @@
-"""Messages of chunks: what both Huffman codecs share.
+"""Messages of chunks: what all codecs of the wire format share.
 
-A bulk message is: u32 symbol count, u8 version, u8 flags (bit 0: a codebook follows), u16 zero,
-the codebook if any (4 bits a code length), u32 end offset of every chunk from the first chunk's
-start, the chunks. A link message is nothing but chunks of one flit payload each.
+A bulk message is: u32 symbol count, u8 version, u8 flags (bit 0: a codebook follows, bit 1: a
+checksum ends the message), u16 zero, the codebook if any (4 bits a code length), u32 end offset of
+every chunk from the first chunk's start, the chunks, u32 CRC-32C of all before it if flagged. A
+link message is nothing but chunks of one flit payload each.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from linksim.codecs.base import Segments, TensorCodec
-from linksim.codecs.chunk import HEADER_BITS, MAX_CHUNK_SYMBOLS, ChunkShape, encode_chunk
+from linksim.codecs.chunk import (
+    HEADER_BITS,
+    MAX_CHUNK_SYMBOLS,
+    ChunkPlan,
+    ChunkShape,
+    encode_chunks,
+)
 from linksim.codecs.chunk_decoding import decode_chunks
-from linksim.codecs.planning import ChunkPlan, plan_bulk, plan_link
+from linksim.codecs.planning import plan_bulk, plan_link
 from linksim.codecs.prefix_code import PrefixCode, identity_code
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import Tensor, number_format
@@ -28,17 +35,92 @@ from linksim.units import ceil_div
 VERSION = 0
 HEADER = struct.Struct("<IBBH")
 HAS_CODEBOOK = 1
+HAS_CHECKSUM = 2
+CHECKSUM_NBYTES = 4
 RUN_SYMBOLS = {"bulk": 1024, "link": 64}
-"""Symbols between entry points, by profile. In bulk 1024 cost 0.1 % of a bf16 tensor and let eight
-decoders work on a chunk; 256, for the 32 lanes of a GPU warp, would cost 0.5 %."""
+"""Symbols between entry points unless a codec says otherwise, by profile. In bulk 1024 cost 0.1 %
+of a bf16 tensor and let eight decoders work on a chunk; 256, for the 32 lanes of a GPU warp, cost
+0.5 %."""
 PROFILES = tuple(RUN_SYMBOLS)
+Bytes = NDArray[np.uint8]
+
+
+class ChunkCoder(Protocol):
+    """One realisation of the chunk format; all give the same bytes, values and refusals."""
+
+    def encode(
+        self,
+        shape: ChunkShape,
+        symbols: Bytes,
+        rest: Bytes,
+        codes: Sequence[PrefixCode],
+        plan: ChunkPlan,
+    ) -> Bytes:
+        """The chunks of *plan*, one behind the other."""
+
+    def decode(
+        self,
+        shape: ChunkShape,
+        data: Bytes,
+        ends: NDArray[np.int64],
+        codes: Sequence[PrefixCode],
+        counts: NDArray[np.int64] | None,
+    ) -> tuple[Bytes, Bytes]:
+        """Symbols and rest bytes of the chunks in *data* that end at *ends*.
+
+        *counts* are the symbols that each chunk of a bulk message must hold; none given means
+        padded chunks of a link message, which may hold any number.
+        """
+
+
+class ReferenceCoder:
+    """The readable one, in NumPy."""
+
+    def encode(
+        self,
+        shape: ChunkShape,
+        symbols: Bytes,
+        rest: Bytes,
+        codes: Sequence[PrefixCode],
+        plan: ChunkPlan,
+    ) -> Bytes:
+        """See ChunkCoder."""
+        return encode_chunks(shape, symbols, rest, codes, plan)
+
+    def decode(
+        self,
+        shape: ChunkShape,
+        data: Bytes,
+        ends: NDArray[np.int64],
+        codes: Sequence[PrefixCode],
+        counts: NDArray[np.int64] | None,
+    ) -> tuple[Bytes, Bytes]:
+        """See ChunkCoder."""
+        starts = np.concatenate([[0], ends])[:-1]
+        parts = [data[a:b].tobytes() for a, b in zip(starts, ends, strict=True)]
+        return decode_chunks(shape, parts, codes, counts)
+
+
+REFERENCE = ReferenceCoder()
 
 
 class ChunkedCodec(TensorCodec):
-    """Messages of chunks; subclasses say which codes a message uses."""
+    """Messages of chunks; subclasses say which codes a message uses.
+
+    `coder` is the realisation of the chunk format that the codec uses.
+    """
+
+    coder: ChunkCoder = REFERENCE
 
     def __init__(
-        self, dtype: str, view: str, profile: str, chunk_symbols: int, payload_nbytes: int
+        self,
+        dtype: str,
+        view: str,
+        profile: str,
+        chunk_symbols: int,
+        payload_nbytes: int,
+        run_symbols: int | None = None,
+        checksum: bool = False,
     ):
         super().__init__(dtype)
         self.view = view
@@ -56,16 +138,28 @@ class ChunkedCodec(TensorCodec):
             raise LinksimError(
                 f"codec {self.codec_id}: payload_nbytes is {payload_nbytes}: expected 16 to 4096"
             )
+        run_symbols = run_symbols or RUN_SYMBOLS[profile]
+        if not 16 <= run_symbols <= MAX_CHUNK_SYMBOLS or run_symbols & (run_symbols - 1):
+            raise LinksimError(
+                f"codec {self.codec_id}: run_symbols is {run_symbols}: expected a power of two "
+                f"from 16 to {MAX_CHUNK_SYMBOLS}"
+            )
+        if checksum and profile == "link":
+            raise LinksimError(
+                f"codec {self.codec_id}: a link message has no checksum: every flit has the link's"
+            )
         self.profile = profile
         self.chunk_symbols = chunk_symbols
         self.payload_nbytes = payload_nbytes
+        self.run_symbols = run_symbols
+        self.checksum = checksum
         self.shape = ChunkShape(
-            self.symbol_view.symbol_bits, self.symbol_view.rest_bits, RUN_SYMBOLS[profile]
+            self.symbol_view.symbol_bits, self.symbol_view.rest_bits, run_symbols
         )
         self.use_bias = False
 
     def get_config(self) -> dict[str, Any]:
-        """The configuration that both codecs share."""
+        """The configuration that all of them share."""
         return {
             "id": self.codec_id,
             "dtype": self.dtype,
@@ -73,6 +167,8 @@ class ChunkedCodec(TensorCodec):
             "profile": self.profile,
             "chunk_symbols": self.chunk_symbols,
             "payload_nbytes": self.payload_nbytes,
+            "run_symbols": self.run_symbols,
+            "checksum": self.checksum,
         }
 
     def _codes(self, books: Sequence[PrefixCode]) -> list[PrefixCode]:
@@ -109,97 +205,92 @@ class ChunkedCodec(TensorCodec):
             for count, slot in zip(plan.counts, plan.slots, strict=True)
         )
 
-    def _chunks(
-        self,
-        symbols: NDArray[np.uint8],
-        rest: NDArray[np.uint8],
-        plan: ChunkPlan,
-        codes: Sequence[PrefixCode],
-    ) -> bytes:
-        padded = self.payload_nbytes if self.profile == "link" else None
-        stops = np.cumsum(plan.counts)
-        return b"".join(
-            encode_chunk(
-                self.shape,
-                symbols[stop - count : stop],
-                rest[stop - count : stop],
-                slot=int(slot),
-                code=codes[slot],
-                bias=int(bias),
-                nbytes=padded,
-            )
-            for stop, count, slot, bias in zip(
-                stops, plan.counts, plan.slots, plan.biases, strict=True
-            )
-        )
-
     def _message(
-        self,
-        values: Tensor,
-        codes: Sequence[PrefixCode],
-        flags: int = 0,
-        book: bytes = b"",
+        self, values: Tensor, codes: Sequence[PrefixCode], flags: int = 0, book: bytes = b""
     ) -> bytes:
         """The message of *values*: *book* and chunks, in bulk behind header and with index."""
         symbols, rest = self.symbol_view.split(values)
         plan = self._plan(symbols, codes)
-        chunks = self._chunks(symbols, rest, plan, codes)
+        chunks = self.coder.encode(self.shape, symbols, rest, codes, plan)
         if self.profile == "link":
-            return book + chunks if len(symbols) else b""
+            return book + chunks.tobytes() if len(symbols) else b""
+        header = HEADER.pack(len(symbols), VERSION, flags | self.checksum * HAS_CHECKSUM, 0)
         index = np.cumsum(plan.nbytes).astype("<u4").tobytes()
-        return HEADER.pack(len(symbols), VERSION, flags, 0) + book + index + chunks
+        message = header + book + index + chunks.tobytes()
+        return message + _crc32c(message) if self.checksum else message
+
+    def _decode_link(self, data: Bytes, start: int, codes: Sequence[PrefixCode]) -> Tensor:
+        """Values of the link message *data*, whose chunks begin at *start*."""
+        self._check_whole_payloads(data)
+        body = data[start:]
+        ends = np.arange(1, len(body) // self.payload_nbytes + 1) * self.payload_nbytes
+        return self._decode_chunks(body, ends, codes, None)
+
+    def _decode_bulk(
+        self, data: Bytes, start: int, symbol_count: int, codes: Sequence[PrefixCode]
+    ) -> Tensor:
+        """Values of the bulk message *data*, whose index begins at *start*."""
+        chunk_count = ceil_div(symbol_count, self.chunk_symbols)
+        first = start + 4 * chunk_count
+        if first > len(data):
+            raise LinksimError(f"codec {self.codec_id}: the message ends inside its chunk index")
+        ends = data[start:first].view("<u4").astype(np.int64)
+        if (np.diff(ends, prepend=0) <= 0).any() or ends[-1:].sum() != len(data) - first:
+            raise LinksimError(
+                f"codec {self.codec_id}: the chunk index does not describe the "
+                f"{len(data) - first} bytes that follow it"
+            )
+        counts = np.full(chunk_count, self.chunk_symbols, np.int64)
+        counts[-1:] -= chunk_count * self.chunk_symbols - symbol_count
+        return self._decode_chunks(data[first:], ends, codes, counts)
 
     def _decode_chunks(
-        self, parts: Sequence[bytes], codes: Sequence[PrefixCode], symbol_count: int | None
+        self,
+        data: Bytes,
+        ends: NDArray[np.int64],
+        codes: Sequence[PrefixCode],
+        counts: NDArray[np.int64] | None,
     ) -> Tensor:
         try:
-            symbols, rest = decode_chunks(self.shape, parts, codes, padded=self.profile == "link")
+            symbols, rest = self.coder.decode(self.shape, data, ends, codes, counts)
         except LinksimError as error:
             raise LinksimError(f"codec {self.codec_id}: {error}") from None
-        if symbol_count is not None and len(symbols) != symbol_count:
-            raise LinksimError(
-                f"codec {self.codec_id}: the chunks hold {len(symbols)} symbols: the header "
-                f"says {symbol_count}"
-            )
         if len(symbols) % self.symbol_view.symbols_per_value:
             raise LinksimError(f"codec {self.codec_id}: {len(symbols)} symbols are no whole values")
         return self.symbol_view.join(symbols, rest)
 
     def _index_nbytes(self, symbol_count: int) -> int:
-        """Bytes of a bulk message's header and index; a link message has neither."""
+        """Bytes of a bulk message's header, index and checksum; a link message has none."""
         if self.profile == "link":
             return 0
-        return HEADER.size + 4 * ceil_div(symbol_count, self.chunk_symbols)
+        checksum = CHECKSUM_NBYTES if self.checksum else 0
+        return HEADER.size + 4 * ceil_div(symbol_count, self.chunk_symbols) + checksum
 
-    def _read_header(self, data: bytes, flags: int) -> int:
+    def _read_header(self, data: Bytes, flags: int) -> tuple[Bytes, int]:
+        """A bulk message without its checksum, which is verified, and its symbol count."""
         if len(data) < HEADER.size:
             raise LinksimError(f"codec {self.codec_id}: {len(data)} bytes are no message header")
-        symbol_count, version, have, reserved = HEADER.unpack_from(data)
+        flags |= self.checksum * HAS_CHECKSUM
+        symbol_count, version, have, reserved = HEADER.unpack_from(data[: HEADER.size].tobytes())
         if (version, have, reserved) != (VERSION, flags, 0):
             raise LinksimError(
                 f"codec {self.codec_id}: header says version {version}, flags {have}, reserved "
                 f"{reserved}: expected {VERSION}, {flags}, 0"
             )
-        return int(symbol_count)
+        if self.checksum:
+            body, checksum = data[:-CHECKSUM_NBYTES], data[-CHECKSUM_NBYTES:].tobytes()
+            if _crc32c(body.tobytes()) != checksum:
+                raise LinksimError(f"codec {self.codec_id}: the checksum does not fit the message")
+            data = body
+        return data, int(symbol_count)
 
-    def _bulk_parts(self, data: bytes, start: int, symbol_count: int) -> list[bytes]:
-        chunk_count = ceil_div(symbol_count, self.chunk_symbols)
-        first = start + 4 * chunk_count
-        if first > len(data):
-            raise LinksimError(f"codec {self.codec_id}: the message ends inside its chunk index")
-        ends = np.frombuffer(data, "<u4", chunk_count, start).astype(np.int64)
-        bounds = np.concatenate([[0], ends])
-        if (np.diff(bounds) <= 0).any() or bounds[-1] != len(data) - first:
-            raise LinksimError(
-                f"codec {self.codec_id}: the chunk index does not describe the "
-                f"{len(data) - first} bytes that follow it"
-            )
-        return [data[first + a : first + b] for a, b in pairwise(bounds)]
-
-    def _link_parts(self, data: bytes) -> list[bytes]:
+    def _check_whole_payloads(self, data: Bytes) -> None:
         size = self.payload_nbytes
         if len(data) % size:
             raise LinksimError(
                 f"codec {self.codec_id}: {len(data)} bytes are no whole chunks of {size} bytes"
             )
-        return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def _crc32c(data: bytes) -> bytes:
+    return int(google_crc32c.value(data)).to_bytes(CHECKSUM_NBYTES, "little")

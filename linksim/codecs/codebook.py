@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from linksim.codecs.prefix_code import PrefixCode, package_merge
+from linksim.codecs.code_families import family_code, family_lengths
+from linksim.codecs.prefix_code import PrefixCode
 from linksim.errors import LinksimError, first_problem
 from linksim.tensors.dtypes import number_format
 from linksim.tensors.views import SymbolView, symbol_view
@@ -40,22 +41,47 @@ class Codebook:
     source: str = ""
     """Which tensors its histogram came from."""
     smoothing: str = ""
+    family: str = "huffman"
+    """Code family, see `linksim.codecs.code_families`."""
+    frequencies: tuple[int, ...] = ()
+    """Smoothed counts the lengths were made from, one per symbol; empty where not known."""
 
     def __post_init__(self) -> None:
-        if len(self.lengths) != self.symbol_view.alphabet:
-            raise LinksimError(
-                f"codebook {self.name!r}: lengths has {len(self.lengths)} entries: expected "
-                f"{self.symbol_view.alphabet} for view {self.view!r} of {self.dtype}"
-            )
+        alphabet = self.symbol_view.alphabet
+        for name, listed in (("lengths", self.lengths), ("frequencies", self.frequencies)):
+            if len(listed) != alphabet and (listed or name == "lengths"):
+                raise LinksimError(
+                    f"codebook {self.name!r}: {name} has {len(listed)} entries: expected "
+                    f"{alphabet} for view {self.view!r} of {self.dtype}"
+                )
+        if any(count < 1 for count in self.frequencies):
+            raise LinksimError(f"codebook {self.name!r}: frequencies: expected at least 1 each")
         _ = self.code
 
     @cached_property
     def code(self) -> PrefixCode:
         """The prefix code; LinksimError names the codebook where the lengths make none."""
         try:
-            return PrefixCode(self.lengths, self.max_length)
+            return family_code(self.family, self.lengths, self.max_length)
         except LinksimError as error:
             raise LinksimError(f"codebook {self.name!r}: {error}") from None
+
+    def of_family(self, family: str, max_length: int = DEFAULT_MAX_LENGTH) -> Codebook:
+        """The same distribution in another code; LinksimError where it is not known.
+
+        *max_length* limits a huffman code; the other families have the lengths they have.
+        """
+        if family == self.family and (family != "huffman" or max_length == self.max_length):
+            return self
+        if not self.frequencies:
+            raise LinksimError(
+                f"codebook {self.name!r} holds a {self.family} code and no frequencies to make a "
+                f"{family} code of at most {max_length} bits from: build it again"
+            )
+        counts = np.array(self.frequencies, np.int64)
+        lengths = family_lengths(family, counts, max_length)
+        limit = max_length if family == "huffman" else max(lengths)
+        return replace(self, lengths=lengths, max_length=limit, family=family)
 
     @cached_property
     def symbol_view(self) -> SymbolView:
@@ -90,9 +116,17 @@ def build_codebook(
     """
     total = sum(int(counts.sum()) for counts in histograms)
     counts = np.rint(average_distribution(histograms) * total).astype(np.int64) + 1
-    lengths = tuple(package_merge(counts, max_length))
     return Codebook(
-        name, view.fmt.name, view.name, kind, lengths, max_length, layer, source, SMOOTHING
+        name,
+        view.fmt.name,
+        view.name,
+        kind,
+        family_lengths("huffman", counts, max_length),
+        max_length,
+        layer,
+        source,
+        SMOOTHING,
+        frequencies=tuple(counts.tolist()),
     )
 
 
@@ -107,6 +141,8 @@ class _BookDocument(BaseModel):
     layer: int | None = None
     source: str = ""
     smoothing: str = ""
+    family: str = "huffman"
+    frequencies: tuple[int, ...] = ()
 
 
 class _SetDocument(BaseModel):

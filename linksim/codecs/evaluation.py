@@ -10,7 +10,7 @@ import numpy as np
 
 from linksim.codecs.base import TensorCodec
 from linksim.codecs.codebook import DEFAULT_MAX_LENGTH, Codebook
-from linksim.codecs.huffman import HuffmanFixed
+from linksim.codecs.fixed import HuffmanFixed
 from linksim.codecs.prefix_code import package_merge
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import Tensor, format_of

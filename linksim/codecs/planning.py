@@ -8,7 +8,6 @@ because a flit holds as many symbols as fit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -20,6 +19,7 @@ from linksim.codecs.chunk import (
     MAX_CHUNK_SYMBOLS,
     MIN_BIAS,
     RAW_SLOT,
+    ChunkPlan,
     ChunkShape,
 )
 from linksim.codecs.prefix_code import PrefixCode
@@ -27,16 +27,6 @@ from linksim.tensors.histograms import chunk_histograms
 
 NO_CODE = 1 << 20
 """Length that stands for "no code": too long for any chunk, so such a book is never chosen."""
-
-
-@dataclass(frozen=True)
-class ChunkPlan:
-    """Per chunk, int64 [chunks]: symbols, book slot, exponent bias and bytes."""
-
-    counts: NDArray[np.int64]
-    slots: NDArray[np.int64]
-    biases: NDArray[np.int64]
-    nbytes: NDArray[np.int64]
 
 
 def _length_matrix(codes: Sequence[PrefixCode]) -> NDArray[np.int64]:

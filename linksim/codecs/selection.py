@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import cast
 
 import numpy as np
 
+from linksim.codecs import codec_class
 from linksim.codecs.base import TensorCodec
 from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
-from linksim.codecs.huffman import HuffmanFixed, HuffmanThreeStage
+from linksim.codecs.fixed import FixedCodec
 from linksim.codecs.raw import Raw
+from linksim.codecs.three_stage import HuffmanThreeStage
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import NumberFormat, Tensor, format_of
 from linksim.tensors.histograms import Histogram, histogram
@@ -29,7 +32,7 @@ class CodecChooser:
     books: CodebookSet | None = None
     payload_nbytes: int = 240
     """Flit payload, for the link profile."""
-    _others: dict[str, HuffmanFixed] = field(default_factory=dict)
+    _others: dict[str, FixedCodec] = field(default_factory=dict)
     _made: dict[tuple[str, str, int | None], TensorCodec] = field(default_factory=dict)
 
     def view_of(self, fmt: NumberFormat) -> SymbolView:
@@ -62,8 +65,8 @@ class CodecChooser:
             )
         return self._fixed(self.books.select(view.fmt.name, view.name, kind, layer))
 
-    def _fixed(self, books: Sequence[Codebook]) -> HuffmanFixed:
-        return HuffmanFixed(
+    def _fixed(self, books: Sequence[Codebook]) -> FixedCodec:
+        return cast(type[FixedCodec], codec_class(self.codec_id))(
             books,
             self.profile,
             payload_nbytes=self.payload_nbytes,

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from linksim import __version__
-from linksim.codecs import CodebookSet
+from linksim.codecs import CodebookSet, takes_codebooks
 from linksim.codecs.book_building import build_books
-from linksim.codecs.huffman import HuffmanFixed
 from linksim.codecs.selection import CodecChooser
 from linksim.errors import LinksimError
 from linksim.links import LinkPreset, link_preset
@@ -110,7 +109,7 @@ def _named(progress: Progress, name: str) -> Callable[[int], None]:
 
 def _books(scenario: Scenario, trace: Trace) -> CodebookSet | None:
     """Codebooks from what crossed the links in the earlier batches, partial sums and all."""
-    views = {run.view for run in scenario.run if run.codec == HuffmanFixed.codec_id}
+    views = {run.view for run in scenario.run if takes_codebooks(run.codec)}
     if not views:
         return None
     crossed = select(trace, scenario.select, earlier=True).messages

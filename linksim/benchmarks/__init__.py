@@ -1,0 +1,1 @@
+"""Benchmarks: speed as ratios to named peers in one run, and fuzzing at scale."""

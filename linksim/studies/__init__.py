@@ -1,0 +1,1 @@
+"""Studies: what the codecs make of many tensors, as tables and figures."""

@@ -1,0 +1,62 @@
+"""Write the golden vectors of a codec case that has none yet; existing ones are never touched.
+
+    python -m tests.golden.write
+
+Vectors are only ever added: what a released codec once wrote must decode for ever.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from linksim.codecs import DualLength, HuffmanFixed, QuadLength, TensorCodec
+from linksim.tensors.dtypes import Tensor
+from tests.conftest import gaussian, gaussian_book
+
+GOLDEN = Path(__file__).resolve().parent
+
+
+def edge_values() -> Tensor:
+    """Two scales, noise and special values, so that slots, biases and raw chunks all occur."""
+    special = np.array([0x7F80, 0xFF80, 0x7FC1, 0xFFFF, 0x0000, 0x8000, 0x0001, 0x8001], np.uint16)
+    noise = np.random.default_rng(11).integers(0, 1 << 16, 700).astype(np.uint16)
+    values = gaussian(1500)
+    parts = [special.view(values.dtype), noise.view(values.dtype), values, gaussian(900, scale=2.5)]
+    return np.concatenate(parts)
+
+
+def cases() -> dict[str, TensorCodec]:
+    """Codec by folder."""
+    book, wide = gaussian_book(), gaussian_book(scale=30.0)
+    pooled, planes = gaussian_book("pooled"), gaussian_book("byte-planes")
+    return {
+        "huffman-fixed/04": HuffmanFixed(
+            [book, wide], chunk_symbols=512, run_symbols=64, checksum=True, exponent_bias=True
+        ),
+        "huffman-fixed/05": HuffmanFixed([planes], run_symbols=256),
+        "dual-length/00": DualLength([pooled], chunk_symbols=1024),
+        "dual-length/01": DualLength([book], "link", payload_nbytes=240),
+        "quad-length/00": QuadLength([pooled], chunk_symbols=1024),
+        "quad-length/01": QuadLength([book], "link", payload_nbytes=64),
+    }
+
+
+def main() -> None:
+    """Write what is missing."""
+    values = edge_values()
+    for name, codec in cases().items():
+        folder = GOLDEN / name
+        if folder.exists():
+            continue
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(codec.get_config()) + "\n")
+        np.save(folder / "patterns.npy", codec.number_format.patterns(values))
+        (folder / "encoded.bin").write_bytes(codec.encode(values))
+        print(f"{name}: {len(codec.encode(values))} bytes")
+
+
+if __name__ == "__main__":
+    main()
