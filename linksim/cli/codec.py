@@ -45,7 +45,8 @@ def eval_command(
     codebooks: Annotated[
         str | None,
         typer.Option(
-            help="Codebook file, or 'others': for every tensor a book from all other tensors."
+            help="Codebook file, 'shipped:NAME' (linksim codebook list), or 'others': for every "
+            "tensor a book from all other tensors."
         ),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="Cast floats to this format first.")] = None,
@@ -53,7 +54,7 @@ def eval_command(
     profile: Annotated[str, typer.Option(help="bulk (chunks) or link (flit payloads).")] = "bulk",
     payload: Annotated[int, typer.Option(help="Flit payload in bytes, for profile link.")] = 240,
     exponent_bias: Annotated[
-        bool, typer.Option(help="Let every bulk chunk shift its symbols to fit the book's scale.")
+        bool, typer.Option(help="Let every chunk shift its symbols to fit the book's scale.")
     ] = False,
     first_batch: Annotated[
         int, typer.Option("--from", help="Judge only this batch and later ones.", min=0)
@@ -77,7 +78,7 @@ def eval_command(
     tensors = [t for t in tensors_of(sources, dtype) if t.batch >= first_batch and t.values.size]
     if not tensors:
         raise LinksimError(f"{sources[0]}: no tensor to evaluate from batch {first_batch} on")
-    books = None if codebooks in (None, "others") else CodebookSet.load(Path(codebooks or ""))
+    books = None if codebooks in (None, "others") else CodebookSet.find(codebooks or "")
     chooser = CodecChooser(codec, view, profile, exponent_bias, books, payload)
     if codebooks == "others":
         chooser.leave_one_out([(t.name, t.values) for t in tensors])

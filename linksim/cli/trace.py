@@ -11,6 +11,7 @@ import typer
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from linksim.cli.output import console, messages, print_json, print_table
+from linksim.cli.record import record_command
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import FORMAT_NAMES, number_format
 from linksim.traces.importers import import_dumps
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from linksim.traces.capture import CaptureSettings
 
 app = typer.Typer(no_args_is_help=True, help="Look at, check, capture and import traces.")
+app.command("record")(record_command)
 
 TracePath = Annotated[Path, typer.Argument(help="Trace folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

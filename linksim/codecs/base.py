@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numcodecs.abc import Codec
@@ -34,6 +34,12 @@ class TensorCodec(Codec):
     """
 
     codec_id: str
+    takes_codebooks: ClassVar[bool] = False
+    """Whether it codes with books that both ends hold."""
+    bit_exact: ClassVar[bool] = True
+    """Whether `encode` must give the same bytes for ever; else it is enough that they decode."""
+    registered_as: ClassVar[str | None] = None
+    """Its id in a configuration, where that is not `codec_id`, which numcodecs gives another."""
 
     def __init__(self, dtype: str):
         self.dtype = dtype

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,12 @@ DEFAULT_MAX_LENGTH = 16
 """Every symbol must stay codable, so unseen ones eat code space: 16 bits keep that below 0.4 %."""
 
 SMOOTHING = "one count added to every symbol"
+
+ANY_KIND = "any"
+"""Kind of a book that was made for tensors of every kind."""
+
+SHIPPED = "shipped:"
+"""What the name of shipped codebooks begins with, where the name of a file may stand too."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,9 @@ def build_codebook(
     )
 
 
+_SHIPPED_FOLDER = files("linksim.codecs") / "books"
+
+
 class _BookDocument(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1)
@@ -163,16 +174,42 @@ class CodebookSet:
     @classmethod
     def load(cls, path: Path) -> CodebookSet:
         """Read a codebook file; LinksimError names the file and the field that is wrong."""
+        return cls._read(str(path), lambda: path.read_text(encoding="utf-8"))
+
+    @classmethod
+    def shipped(cls, name: str) -> CodebookSet:
+        """The codebooks that ship with linksim as *name*; LinksimError names the known ones."""
+        if name not in cls.shipped_names():
+            known = ", ".join(cls.shipped_names())
+            raise LinksimError(f"no codebooks {name!r} are shipped: expected one of {known}")
+        file = _SHIPPED_FOLDER / f"{name}.json"
+        return cls._read(f"{SHIPPED}{name}", lambda: file.read_text(encoding="utf-8"))
+
+    @staticmethod
+    def shipped_names() -> tuple[str, ...]:
+        """Names of the codebooks that ship with linksim, sorted."""
+        found = (entry.name for entry in _SHIPPED_FOLDER.iterdir())
+        return tuple(sorted(name[:-5] for name in found if name.endswith(".json")))
+
+    @classmethod
+    def find(cls, reference: str) -> CodebookSet:
+        """The shipped set that `shipped:NAME` names, or the one in the file *reference* names."""
+        if reference.startswith(SHIPPED):
+            return cls.shipped(reference.removeprefix(SHIPPED))
+        return cls.load(Path(reference))
+
+    @classmethod
+    def _read(cls, where: str, read_text: Callable[[], str]) -> CodebookSet:
         try:
-            document = _SetDocument.model_validate_json(path.read_text(encoding="utf-8"))
-            return cls(tuple(Codebook(**dict(book)) for book in document.books), str(path))
+            document = _SetDocument.model_validate_json(read_text())
+            return cls(tuple(Codebook(**dict(book)) for book in document.books), where)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise LinksimError(f"{path}: cannot be read as codebooks: {reason}") from None
+            raise LinksimError(f"{where}: cannot be read as codebooks: {reason}") from None
         except ValidationError as error:
-            raise LinksimError(f"{path}: {first_problem(error)}") from None
+            raise LinksimError(f"{where}: {first_problem(error)}") from None
         except LinksimError as error:
-            raise LinksimError(f"{path}: {error}") from None
+            raise LinksimError(f"{where}: {error}") from None
 
     def document(self) -> dict[str, Any]:
         """The set as a JSON-able document."""
@@ -190,9 +227,10 @@ class CodebookSet:
     def select(
         self, dtype: str, view: str, kind: str, layer: int | None = None
     ) -> tuple[Codebook, ...]:
-        """Books for a view of a number format: those of *kind* if there are any, else all.
+        """Books for a view of a number format.
 
-        Of a kind's books the one of *layer* is taken alone if there is one.
+        Those of *kind* if there are any, else those made for any kind, else all. Of a kind's books
+        the one of *layer* is taken alone if there is one.
         """
         fitting = tuple(b for b in self.books if (b.dtype, b.view) == (dtype, view))
         if not fitting:
@@ -201,6 +239,10 @@ class CodebookSet:
                 f"{self.file + ': ' if self.file else ''}no codebook is for view {view!r} of "
                 f"{dtype}: there are books for {', '.join(have)}"
             )
-        of_kind = tuple(b for b in fitting if b.kind == kind) or fitting
+        of_kind = (
+            tuple(b for b in fitting if b.kind == kind)
+            or tuple(b for b in fitting if b.kind == ANY_KIND)
+            or fitting
+        )
         of_layer = tuple(b for b in of_kind if b.kind == kind and b.layer == layer)
         return of_layer if layer is not None and of_layer else of_kind

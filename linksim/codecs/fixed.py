@@ -26,11 +26,13 @@ class FixedCodec(ChunkedCodec):
 
     *codebooks* (1 to 31, one view and dtype; dicts are accepted, as a config holds) are numbered
     from slot 1; those of another code family are made into this codec's. *exponent_bias* lets every
-    bulk chunk shift its symbols by -32 to 31, which makes a book serve tensors of another scale.
+    chunk shift its symbols by -32 to 31, which makes a book serve tensors of another scale: the
+    best shift in bulk chunks, in link chunks the one that was best for the flit before.
     *run_symbols* is the distance of entry points (none given: that of the profile); *checksum* puts
     a CRC-32C behind a bulk message.
     """
 
+    takes_codebooks = True
     family: str
 
     def __init__(

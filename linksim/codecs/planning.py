@@ -83,11 +83,16 @@ def plan_link(
     symbols: NDArray[np.uint8],
     codes: Sequence[PrefixCode],
     payload_nbytes: int,
+    use_bias: bool,
 ) -> ChunkPlan:
-    """Chunks of exactly *payload_nbytes*, each with the book that takes most symbols, or raw."""
+    """Chunks of exactly *payload_nbytes*, each with the book that takes most symbols, or raw.
+
+    With *use_bias* a book's bias is the one that would have been best for the flit before, which
+    the encoder knows in time; for the first flit, the best for its first run.
+    """
     entry_bits = np.array([shape.entry_bits(code) for code in codes], np.int64)
     raw_symbols = (payload_nbytes * 8 - HEADER_BITS) // (shape.symbol_bits + shape.rest_bits)
-    counts, slots = _cut_flits(
+    counts, slots, biases = _cut_flits(
         np.ascontiguousarray(symbols),
         _length_matrix(codes),
         entry_bits,
@@ -95,8 +100,28 @@ def plan_link(
         shape.run_symbols,
         payload_nbytes * 8,
         min(raw_symbols, MAX_CHUNK_SYMBOLS),
+        use_bias,
     )
-    return ChunkPlan(counts, slots, np.zeros_like(counts), np.full_like(counts, payload_nbytes))
+    return ChunkPlan(counts, slots, biases, np.full_like(counts, payload_nbytes))
+
+
+@njit(cache=True, nogil=True)
+def _best_bias(symbols: NDArray[np.uint8], lengths: NDArray[np.int64], held: int) -> int:
+    """The bias of fewest bits for *symbols* with a book; *held* among equals."""
+    alphabet = lengths.size
+    counts = np.zeros(alphabet, np.int64)
+    for symbol in symbols:
+        counts[symbol] += 1
+    best, best_bits = held, np.int64(-1)
+    for index in range(MIN_BIAS - 1, MAX_BIAS + 1):
+        bias = held if index < MIN_BIAS else index
+        bits = np.int64(0)
+        for symbol in range(alphabet):
+            if counts[symbol]:
+                bits += counts[symbol] * lengths[(symbol - bias) % alphabet]
+        if best_bits < 0 or bits < best_bits:
+            best, best_bits = bias, bits
+    return best
 
 
 @njit(cache=True, nogil=True)
@@ -108,10 +133,17 @@ def _cut_flits(
     run_symbols: int,
     payload_bits: int,
     raw_symbols: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    use_bias: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     limit = symbols.size // max(1, raw_symbols) + 1
     counts = np.empty(limit, np.int64)
     slots = np.empty(limit, np.int64)
+    biases = np.zeros(limit, np.int64)
+    alphabet = lengths.shape[1]
+    held = np.zeros(lengths.shape[0], np.int64)
+    if use_bias:
+        for book in range(1, lengths.shape[0]):
+            held[book] = _best_bias(symbols[:run_symbols], lengths[book], 0)
     start = chunks = 0
     while start < symbols.size:
         remaining = min(symbols.size - start, MAX_CHUNK_SYMBOLS)
@@ -122,13 +154,16 @@ def _cut_flits(
                 if n > 0 and n % run_symbols == 0:
                     entries = n // run_symbols
                     table_bits = (entries * entry_bits[book] + 7) // 8 * 8
-                used += lengths[book, symbols[start + n]] + rest_bits
+                used += lengths[book, (symbols[start + n] - held[book]) % alphabet] + rest_bits
                 if used + table_bits > payload_bits:
                     break
                 n += 1
             if n > taken:
                 taken, slot = n, book
-        counts[chunks], slots[chunks] = taken, slot
+        counts[chunks], slots[chunks], biases[chunks] = taken, slot, held[slot]
+        if use_bias:
+            for book in range(1, lengths.shape[0]):
+                held[book] = _best_bias(symbols[start : start + taken], lengths[book], held[book])
         start += taken
         chunks += 1
-    return counts[:chunks], slots[:chunks]
+    return counts[:chunks], slots[:chunks], biases[:chunks]

@@ -10,10 +10,11 @@ from typing import cast
 import numpy as np
 
 from linksim.codecs import codec_class
+from linksim.codecs.ans import Ans
 from linksim.codecs.base import TensorCodec
 from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
 from linksim.codecs.fixed import FixedCodec
-from linksim.codecs.raw import Raw
+from linksim.codecs.rivals import LibraryCodec
 from linksim.codecs.three_stage import HuffmanThreeStage
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import NumberFormat, Tensor, format_of
@@ -32,7 +33,7 @@ class CodecChooser:
     books: CodebookSet | None = None
     payload_nbytes: int = 240
     """Flit payload, for the link profile."""
-    _others: dict[str, FixedCodec] = field(default_factory=dict)
+    _others: dict[str, TensorCodec] = field(default_factory=dict)
     _made: dict[tuple[str, str, int | None], TensorCodec] = field(default_factory=dict)
 
     def view_of(self, fmt: NumberFormat) -> SymbolView:
@@ -52,26 +53,39 @@ class CodecChooser:
         return self._made[key], view
 
     def _make(self, view: SymbolView, kind: str, layer: int | None) -> TensorCodec:
-        if self.codec_id == Raw.codec_id:
-            return Raw(view.fmt.name)
-        if self.codec_id == HuffmanThreeStage.codec_id:
-            return HuffmanThreeStage(
-                view.fmt.name, view.name, self.profile, payload_nbytes=self.payload_nbytes
-            )
+        codec, dtype = codec_class(self.codec_id), view.fmt.name
+        if codec.takes_codebooks:
+            return self._with_books(self._books(view, kind, layer))
+        if issubclass(codec, LibraryCodec):
+            self._refuse_link()
+            return codec(dtype, view.name)
+        if issubclass(codec, HuffmanThreeStage):
+            return codec(dtype, view.name, self.profile, payload_nbytes=self.payload_nbytes)
+        return codec(dtype)
+
+    def _books(self, view: SymbolView, kind: str, layer: int | None) -> Sequence[Codebook]:
         if self.books is None:
             raise LinksimError(
                 f"codec {self.codec_id} needs codebooks: give --codebooks FILE "
                 "(linksim codebook build makes one)"
             )
-        return self._fixed(self.books.select(view.fmt.name, view.name, kind, layer))
+        return self.books.select(view.fmt.name, view.name, kind, layer)
 
-    def _fixed(self, books: Sequence[Codebook]) -> FixedCodec:
-        return cast(type[FixedCodec], codec_class(self.codec_id))(
+    def _with_books(self, books: Sequence[Codebook]) -> TensorCodec:
+        codec = codec_class(self.codec_id)
+        if issubclass(codec, Ans):
+            self._refuse_link()
+            return codec(books)
+        return cast(type[FixedCodec], codec)(
             books,
             self.profile,
             payload_nbytes=self.payload_nbytes,
             exponent_bias=self.exponent_bias,
         )
+
+    def _refuse_link(self) -> None:
+        if self.profile == "link":
+            raise LinksimError(f"codec {self.codec_id} has no link profile: use --profile bulk")
 
     def leave_one_out(self, tensors: Sequence[tuple[str, Tensor]]) -> None:
         """Give every tensor of *tensors* a book from all the others of its format.
@@ -93,4 +107,4 @@ class CodecChooser:
             for name, own, _ in entries:
                 rest = [counts for _, content, counts in entries if content != own]
                 book = build_codebook(f"others-than-{name}", views[dtype], "others", rest)
-                self._others[name] = self._fixed([book])
+                self._others[name] = self._with_books([book])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from linksim.codecs import CodebookSet, HuffmanFixed, build_codebook
+from linksim.codecs.book_fitting import fit_books
 from linksim.tensors.dtypes import number_format
 from linksim.tensors.histograms import histogram
 from linksim.tensors.views import VIEW_NAMES, symbol_view
@@ -163,3 +164,89 @@ def test_a_changed_codebook_file_is_named(trace: Path, tmp_path: Path) -> None:
     out.write_text(json.dumps(document))
     linksim("codebook", "show", out).refused("books.json: codebook 'ffn2_output_partial.bf16")
     linksim("codebook", "show", tmp_path / "none.json").refused("none.json: cannot be read")
+
+
+def test_fit_makes_scale_free_books(trace: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "books [1].json"
+    finished = linksim("codebook", "fit", trace, "-o", out, "--books", 2)
+    assert (finished.code, finished.err) == (0, "")
+    assert finished.out.startswith(f"{out}: 2 scale-free books for exponent of bf16 from ")
+    books = CodebookSet.load(out)
+    assert [(b.name, b.kind) for b in books.books] == [
+        (f"any.bf16.exponent.{number}", "any") for number in (1, 2)
+    ]
+    # Batch 2 has another scale, which one book with a bias serves as well.
+    linksim("codebook", "fit", trace, "-o", out, "--kind", "residual")
+    (book,) = CodebookSet.load(out).books
+    assert (book.name, book.kind) == ("residual.bf16.exponent", "residual")
+    codec = HuffmanFixed([book], exponent_bias=True)
+    sizes = [codec.encoded_nbytes(residual(batch, s)) for batch, s in ((0, 0.02), (2, 2e6))]
+    assert max(sizes) < 0.75 * residual(0).nbytes
+    assert sorted(path.name for path in out.parent.iterdir()) == [out.name]
+
+
+def test_fit_and_its_json(trace: Path, tmp_path: Path) -> None:
+    out = tmp_path / "books.json"
+    np.save(tmp_path / "wide.npy", gaussian(4000).astype(np.float32))
+    sources = (trace, tmp_path / "wide.npy")
+    linksim("codebook", "fit", *sources, "-o", out).refused("wide.npy", "expected --dtype")
+    for dtype, view in (("e4m3", "pooled"), ("int8", "pooled"), ("fp16", "exponent")):
+        document = linksim(
+            "codebook", "fit", *sources, "-o", out, "--dtype", dtype, "--json"
+        ).json()
+        assert document["path"] == str(out)
+        (fit,) = document["fits"]
+        assert (fit["dtype"], fit["view"], fit["books"]) == (dtype, view, 1)
+        assert fit["bits_per_symbol"] > fit["own_huffman_bits_per_symbol"] > 0
+        (book,) = CodebookSet.load(out).books
+        assert book.source == f"trace, wide.npy: {fit['tensors']} tensors"
+
+
+def test_fit_in_a_file_is_what_the_function_fits(tmp_path: Path) -> None:
+    out = tmp_path / "books.json"
+    view = symbol_view("byte-planes", number_format("bf16"))
+    values = [gaussian(4000, seed, 0.02 * 3**seed) for seed in range(3)]
+    for index, one in enumerate(values):
+        np.save(tmp_path / f"{index}.npy", one.astype(np.float32))
+    files = [tmp_path / f"{index}.npy" for index in range(3)]
+    options = ("--view", "byte-planes", "--dtype", "bf16")
+    assert linksim("codebook", "fit", *files, "-o", out, *options).code == 0
+    (book,) = CodebookSet.load(out).books
+    counted = [histogram(view.split(one)[0]) for one in values]
+    assert book.frequencies == fit_books("", view, counted).books[0].frequencies
+
+
+def test_fit_refuses_and_writes_nothing(trace: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    before = files_under(tmp_path)
+    fit = ("codebook", "fit", trace, "-o")
+    linksim(*fit, tmp_path / "folder").refused("folder: a folder")
+    linksim(*fit, tmp_path / "b.json", "--view", "nibbles").refused("unknown view 'nibbles'")
+    linksim(*fit, tmp_path / "b.json", "--dtype", "fp17").refused("unknown dtype 'fp17'")
+    linksim(*fit, tmp_path / "b.json", "--dtype", "bf16", "--books", 31).refused("31 books to fit")
+    np.save(tmp_path.parent / "empty.npy", gaussian(4)[:0].astype(np.float32))
+    empty = ("codebook", "fit", tmp_path.parent / "empty.npy", "--dtype", "bf16", "-o")
+    linksim(*empty, tmp_path / "b.json").refused("empty.npy: no tensors to fit")
+    assert files_under(tmp_path) == before
+
+
+def test_list_and_shipped_books_wherever_a_file_may_stand(tmp_path: Path) -> None:
+    listed = linksim("codebook", "list", "--json").json()
+    assert [entry["name"] for entry in listed] == [
+        f"shipped:{name}" for name in CodebookSet.shipped_names()
+    ]
+    finished = linksim("codebook", "list")
+    assert (finished.code, finished.err) == (0, "")
+    for entry in listed:
+        assert entry["name"] in finished.out
+        document = linksim("codebook", "show", entry["name"], "--json").json()
+        assert len(document["books"]) == entry["books"]
+        assert {book["kind"] for book in document["books"]} == set(entry["kinds"])
+    np.save(tmp_path / "x.npy", gaussian(20_000).astype(np.float32))
+    evaluate = ("codec", "eval", tmp_path / "x.npy", "--dtype", "bf16", "--codec", "huffman-fixed")
+    biased = ("--codebooks", "shipped:universal", "--exponent-bias", "--json")
+    document = linksim(*evaluate, *biased).json()
+    assert document["codebooks"] == "shipped:universal"
+    assert 25 < document["total"]["saved_percent"] < 34
+    linksim(*evaluate, "--codebooks", "shipped:none").refused("no codebooks 'none' are shipped")
+    linksim("codebook", "show", "shipped:none").refused("expected one of bundled-trace, gemma")

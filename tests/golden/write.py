@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from linksim.codecs import DualLength, HuffmanFixed, QuadLength, TensorCodec
+from linksim.codecs import (
+    Ans,
+    DualLength,
+    HuffmanFixed,
+    IndexEscape,
+    QuadLength,
+    TensorCodec,
+    ZlibHuffman,
+    Zstd,
+)
 from linksim.tensors.dtypes import Tensor
 from tests.conftest import gaussian, gaussian_book
 
@@ -37,10 +46,18 @@ def cases() -> dict[str, TensorCodec]:
             [book, wide], chunk_symbols=512, run_symbols=64, checksum=True, exponent_bias=True
         ),
         "huffman-fixed/05": HuffmanFixed([planes], run_symbols=256),
+        "huffman-fixed/06": HuffmanFixed([book, wide], "link", exponent_bias=True),
         "dual-length/00": DualLength([pooled], chunk_symbols=1024),
         "dual-length/01": DualLength([book], "link", payload_nbytes=240),
         "quad-length/00": QuadLength([pooled], chunk_symbols=1024),
         "quad-length/01": QuadLength([book], "link", payload_nbytes=64),
+        "index-escape/00": IndexEscape([pooled], chunk_symbols=1024),
+        "index-escape/01": IndexEscape([book], "link", payload_nbytes=64),
+        "ans/00": Ans([wide, book]),
+        "ans/01": Ans([pooled]),
+        "zstd/00": Zstd("bf16", "exponent"),
+        "zstd/01": Zstd("bf16", "pooled", level=19),
+        "zlib-huffman/00": ZlibHuffman("bf16", "byte-planes"),
     }
 
 

@@ -1,0 +1,425 @@
+"""Decoding chunks, compiled: layout, rules, and runs four at a time.
+
+Sizes are checked once per chunk, before anything is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from linksim.codecs.chunk import MAX_BIAS, RAW_SLOT
+from linksim.codecs.compiled.encoding import HEADER_NBYTES
+from linksim.codecs.compiled.memory import load8, load16, load64, store8, store64
+from linksim.codecs.compiled.runs import LANES, decode_four, decode_runs
+from linksim.codecs.compiled.tables import LONG_BITS, LOOKUP_BITS
+
+_THREE, _SEVEN = np.uint64(3), np.uint64(7)
+
+
+@njit(cache=True, nogil=True)
+def _read_table(table: Any, nbytes: Any, entries: Any, width: Any, starts: Any) -> Any:
+    """Turn *entries* of *width* bits at *table* into run starts behind the first one.
+
+    False where bits are set behind the last entry.
+    """
+    kept = np.uint64(0)
+    kept_bits = 0
+    stop = table + nbytes
+    bit = load64(starts)
+    for _ in range(entries):
+        while kept_bits < width:
+            kept |= load8(table) << np.uint64(kept_bits)
+            kept_bits += 8
+            table += 1
+        bit += kept & np.uint64((1 << width) - 1)
+        starts += 8
+        store64(starts, bit)
+        kept >>= np.uint64(width)
+        kept_bits -= width
+    return kept == 0 and table == stop
+
+
+@njit(cache=True, nogil=True)
+def _gap_is_zero(data: Any, bit: Any, end: Any) -> Any:
+    """Whether all bits from *bit* to byte *end* of *data* are zero."""
+    byte = np.int64(bit >> _THREE)
+    if byte >= end:
+        return True
+    if load8(data + byte) >> (bit & _SEVEN):
+        return False
+    while byte + 1 < end:
+        byte += 1
+        if load8(data + byte):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _copy(source: Any, target: Any, count: Any) -> None:
+    at = np.int64(0)
+    while at + 8 <= count:
+        store64(target + at, load64(source + at))
+        at += 8
+    while at < count:
+        store8(target + at, load8(source + at))
+        at += 1
+
+
+@njit(cache=True, nogil=True)
+def _unpack(source: Any, count: Any, symbol_bits: Any, target: Any) -> None:
+    """Symbols of a raw chunk, *symbol_bits* each, first lowest."""
+    if symbol_bits == 8:
+        _copy(source, target, count)
+        return
+    kept = np.uint64(0)
+    kept_bits = 0
+    for index in range(count):
+        if kept_bits < symbol_bits:
+            kept |= load8(source) << np.uint64(kept_bits)
+            kept_bits += 8
+            source += 1
+        store8(target + index, kept & np.uint64((1 << symbol_bits) - 1))
+        kept >>= np.uint64(symbol_bits)
+        kept_bits -= symbol_bits
+
+
+@njit(cache=True, nogil=True)
+def _read_layout(
+    data: Any,
+    start: Any,
+    end: Any,
+    expected: Any,
+    rest_bits: Any,
+    run_symbols: Any,
+    slots: Any,
+    entry_bits: Any,
+    starts: Any,
+) -> Any:
+    """Header and table of the chunk at bytes *start* to *end*; count 0 where a rule is broken.
+
+    Returns count, slot, bias and the byte where its body ends; the bits where its runs begin are
+    put to *starts*. *expected* is how many symbols it must hold, -1 for any number.
+    """
+    broken = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    if end - start < HEADER_NBYTES:
+        return broken
+    header = np.int64(load16(data + start) | load8(data + start + 2) << np.uint64(16))
+    count, slot, bias = (header & 0x1FFF) + 1, header >> 13 & 0x1F, header >> 18
+    if slot >= slots or (slot == RAW_SLOT and bias) or (expected >= 0 and count != expected):
+        return broken
+    width = np.int64(load64(entry_bits + 8 * slot))
+    rest_nbytes = count if rest_bits else 0
+    entries = (count + run_symbols - 1) // run_symbols - 1 if slot != RAW_SLOT else 0
+    table_nbytes = (entries * width + 7) // 8
+    body = end - rest_nbytes - table_nbytes
+    if (body - start) * 8 < HEADER_NBYTES * 8 + count:
+        return broken
+    store64(starts, np.uint64((start + HEADER_NBYTES) * 8))
+    if not _read_table(data + body + rest_nbytes, table_nbytes, entries, width, starts):
+        return broken
+    if np.int64(load64(starts + 8 * entries)) > body * 8:
+        return broken
+    return count, slot, bias - 64 if bias > MAX_BIAS else bias, body
+
+
+@njit(cache=True, nogil=True)
+def _complete(
+    data: Any,
+    body: Any,
+    count: Any,
+    slot: Any,
+    bias: Any,
+    exact: Any,
+    symbol_bits: Any,
+    rest_bits: Any,
+    run_symbols: Any,
+    starts: Any,
+    ends: Any,
+    symbols: Any,
+    rest: Any,
+) -> Any:
+    """Check where runs and body end, add the bias, copy the rest bytes; False on a broken rule."""
+    entries = (count - 1) // run_symbols if slot != RAW_SLOT else 0
+    for run in range(entries):
+        if load64(ends + 8 * run) != load64(starts + 8 * run + 8):
+            return False
+    behind = load64(ends + 8 * entries)
+    left = body * 8 - np.int64(behind)
+    if left < 0 or (exact and left >= 8) or not _gap_is_zero(data, behind, body):
+        return False
+    if bias:
+        for index in range(count):
+            symbol = load8(symbols + index) + np.uint64(bias)
+            store8(symbols + index, symbol & np.uint64((1 << symbol_bits) - 1))
+    if rest_bits:
+        _copy(data + body, rest, count)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _decode_chunk(
+    data: Any,
+    size: Any,
+    start: Any,
+    end: Any,
+    expected: Any,
+    symbol_bits: Any,
+    rest_bits: Any,
+    run_symbols: Any,
+    slots: Any,
+    entry_bits: Any,
+    lookups: Any,
+    longs: Any,
+    lengths: Any,
+    most: Any,
+    symbols: Any,
+    rest: Any,
+    starts: Any,
+    ends: Any,
+    last: Any,
+) -> Any:
+    """One chunk, bytes *start* to *end* of *data*; False where it breaks a rule.
+
+    *expected* is how many symbols it must hold in its exact size, -1 for a padded chunk. *symbols*
+    and *rest* are the addresses that its symbols and rest bytes go to.
+    """
+    count, slot, bias, body = _read_layout(
+        data, start, end, expected, rest_bits, run_symbols, slots, entry_bits, starts
+    )
+    if count == 0:
+        return False
+    if slot == RAW_SLOT:
+        behind = (start + HEADER_NBYTES) * 8 + count * symbol_bits
+        if behind > body * 8:
+            return False
+        _unpack(data + start + HEADER_NBYTES, count, symbol_bits, symbols)
+        store64(ends, np.uint64(behind))
+    elif not decode_runs(
+        data,
+        size,
+        count,
+        run_symbols,
+        starts,
+        ends,
+        symbols,
+        lookups + 8 * slot * (1 << LOOKUP_BITS),
+        longs + 2 * slot * (1 << LONG_BITS),
+        lengths + slot * 256,
+        np.int64(load64(most + 8 * slot)),
+        last,
+    ):
+        return False
+    return _complete(
+        data,
+        body,
+        count,
+        slot,
+        bias,
+        expected >= 0,
+        symbol_bits,
+        rest_bits,
+        run_symbols,
+        starts,
+        ends,
+        symbols,
+        rest,
+    )
+
+
+@njit(cache=True, nogil=True)
+def _decode_four_chunks(
+    data: Any,
+    size: Any,
+    bounds: Any,
+    expected: Any,
+    symbol_bits: Any,
+    rest_bits: Any,
+    run_symbols: Any,
+    slots: Any,
+    entry_bits: Any,
+    lookups: Any,
+    longs: Any,
+    lengths: Any,
+    most: Any,
+    symbols: Any,
+    rest: Any,
+    starts: Any,
+    ends: Any,
+    next_start: Any,
+    layouts: Any,
+    last: Any,
+) -> Any:
+    """Four equally long chunks of one slot side by side; False where they are none such.
+
+    Lanes in different chunks write to places far apart, which processors see coming. *bounds* is
+    the address of the chunks' five bounds, *layouts* has room for 16 numbers, and *next_start*
+    bytes of *starts* and *ends* belong to each chunk.
+    """
+    if expected % run_symbols:
+        return False
+    for lane in range(LANES):
+        start = np.int64(load64(bounds + 8 * lane))
+        end = np.int64(load64(bounds + 8 * lane + 8))
+        count, slot, bias, body = _read_layout(
+            data,
+            start,
+            end,
+            expected,
+            rest_bits,
+            run_symbols,
+            slots,
+            entry_bits,
+            starts + lane * next_start,
+        )
+        if count == 0 or slot == RAW_SLOT or (lane and slot != layouts[1]):
+            return False
+        layouts[4 * lane], layouts[4 * lane + 1] = count, slot
+        layouts[4 * lane + 2], layouts[4 * lane + 3] = bias, body
+    slot = layouts[1]
+    for run in range(expected // run_symbols):
+        if not decode_four(
+            data,
+            size,
+            starts + 8 * run,
+            ends + 8 * run,
+            next_start,
+            symbols + run * run_symbols,
+            expected,
+            run_symbols,
+            lookups + 8 * slot * (1 << LOOKUP_BITS),
+            longs + 2 * slot * (1 << LONG_BITS),
+            lengths + slot * 256,
+            np.int64(load64(most + 8 * slot)),
+            not last or (run + 1) * run_symbols + 8 <= expected,
+        ):
+            return False
+    for lane in range(LANES):
+        if not _complete(
+            data,
+            layouts[4 * lane + 3],
+            layouts[4 * lane],
+            slot,
+            layouts[4 * lane + 2],
+            True,
+            symbol_bits,
+            rest_bits,
+            run_symbols,
+            starts + lane * next_start,
+            ends + lane * next_start,
+            symbols + lane * expected,
+            rest + lane * expected,
+        ):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def decode_chunks(
+    data: Any,
+    bounds: Any,
+    firsts: Any,
+    exact: Any,
+    symbol_bits: Any,
+    rest_bits: Any,
+    run_symbols: Any,
+    entry_bits: Any,
+    lookups: Any,
+    longs: Any,
+    lengths: Any,
+    most: Any,
+    symbols: Any,
+    rest: Any,
+) -> Any:
+    """Decode chunks data[bounds[k]:bounds[k + 1]] to symbols firsts[k] to firsts[k + 1].
+
+    The tables are by slot, [slots, ...], the raw slot's unused. Returns the first chunk that breaks
+    a rule of the format, -1 where none does. *symbols* is uint8 of at least firsts[-1]; *rest* as
+    long, or empty without rest bits. Where *exact* every chunk must have its exact size.
+    """
+    longest = 1
+    for chunk in range(firsts.size - 1):
+        longest = max(longest, firsts[chunk + 1] - firsts[chunk])
+    row = (longest + run_symbols - 1) // run_symbols + LANES
+    starts = np.zeros(LANES * row, np.uint64)
+    ends = np.zeros(LANES * row, np.uint64)
+    layouts = np.zeros(16, np.int64)
+    data_at, symbols_at = np.int64(data.ctypes.data), np.int64(symbols.ctypes.data)
+    entry_bits_at, lengths_at = np.int64(entry_bits.ctypes.data), np.int64(lengths.ctypes.data)
+    lookups_at, longs_at = np.int64(lookups.ctypes.data), np.int64(longs.ctypes.data)
+    most_at = np.int64(most.ctypes.data)
+    rest_at, bounds_at = np.int64(rest.ctypes.data), np.int64(bounds.ctypes.data)
+    starts_at, ends_at = np.int64(starts.ctypes.data), np.int64(ends.ctypes.data)
+    chunk, chunks = 0, bounds.size - 1
+    while chunk < chunks:
+        expected = firsts[chunk + 1] - firsts[chunk]
+        if (
+            exact
+            and chunk + LANES <= chunks
+            and firsts[chunk + LANES] - firsts[chunk] == LANES * expected
+            and _decode_four_chunks(
+                data_at,
+                data.size,
+                bounds_at + 8 * chunk,
+                expected,
+                symbol_bits,
+                rest_bits,
+                run_symbols,
+                entry_bits.size,
+                entry_bits_at,
+                lookups_at,
+                longs_at,
+                lengths_at,
+                most_at,
+                symbols_at + firsts[chunk],
+                rest_at + firsts[chunk],
+                starts_at,
+                ends_at,
+                8 * row,
+                layouts,
+                chunk + LANES == chunks,
+            )
+        ):
+            chunk += LANES
+            continue
+        if not _decode_chunk(
+            data_at,
+            data.size,
+            bounds[chunk],
+            bounds[chunk + 1],
+            expected if exact else -1,
+            symbol_bits,
+            rest_bits,
+            run_symbols,
+            entry_bits.size,
+            entry_bits_at,
+            lookups_at,
+            longs_at,
+            lengths_at,
+            most_at,
+            symbols_at + firsts[chunk],
+            rest_at + firsts[chunk],
+            starts_at,
+            ends_at,
+            chunk == chunks - 1,
+        ):
+            return chunk
+        chunk += 1
+    # The arrays must outlive the last use of their addresses.
+    return -1 if starts.size == ends.size else 0
+
+
+@njit(cache=True, nogil=True)
+def chunk_counts(data: Any, bounds: Any, counts: Any) -> Any:
+    """Read how many symbols every chunk says it holds into int64 *counts*.
+
+    Returns the first chunk that is shorter than a header, -1 where none is.
+    """
+    for chunk in range(bounds.size - 1):
+        if bounds[chunk + 1] - bounds[chunk] < HEADER_NBYTES:
+            return chunk
+        at = bounds[chunk]
+        counts[chunk] = ((np.int64(data[at]) | np.int64(data[at + 1]) << 8) & 0x1FFF) + 1
+    return -1
