@@ -15,8 +15,9 @@ help:
 	@echo "make test        run the tests"
 	@echo "make check       formatting, lint, types"
 	@echo "make real-gemma  codecs on real Gemma tensors: GEMMA=folder of .safetensors files"
+	@echo "make study       how near fixed books come, how they age; with GEMMA=folder how they travel"
 	@echo "make clean       remove .venv, build and caches"
-	@echo "make verilog | cocotb | bench | study   not there yet; each says so"
+	@echo "make verilog | cocotb | bench   not there yet; each says so"
 
 # One stamp per set of packages; requirements.lock pins every version.
 $(VENV)/pip.stamp:
@@ -71,8 +72,14 @@ real-gemma: $(VENV)/sim.stamp
 verilog cocotb:
 	@echo "make $@: the hardware (hw/) is not there yet" >&2; exit 2
 
-bench study:
-	@echo "make $@: no benchmarks or studies are there yet; make sim replays the bundled trace" >&2; exit 2
+bench:
+	@echo "make $@: no benchmarks are there yet; make sim replays the bundled trace" >&2; exit 2
+
+# With GEMMA=folder, also how far codebooks travel between the tensors in it.
+study: $(VENV)/sim.stamp
+	@$(BIN)/linksim study huffman $(TRACE) --from $(FROM_BATCH) --out results/study
+	@$(BIN)/linksim study aging traces/histograms/*.npz --out results/study
+	@test -z "$(GEMMA)" || $(BIN)/linksim study travel $(GEMMA)/*.safetensors $(TRACE) --out results/study
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -8,13 +8,6 @@ from typing import Annotated
 import typer
 
 from linksim.cli.output import console, messages, print_json, print_table
-from linksim.studies.aging import aging
-from linksim.studies.aging_report import (
-    check_archives,
-    study_document,
-    study_tables,
-    write_figures,
-)
 from linksim.traces.histograms import HistogramArchive
 
 
@@ -23,7 +16,7 @@ def aging_command(
         list[Path], typer.Argument(help="Histogram archives written by `trace record` (.npz).")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the figures.")] = Path(
-        "results/aging"
+        "results/study"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -31,6 +24,15 @@ def aging_command(
 
     Draws kl.png, aging.png and layers.png.
     """
+    # Imported here: drawing takes a second to load and most commands never draw.
+    from linksim.studies.aging import aging
+    from linksim.studies.aging_report import (
+        check_archives,
+        study_document,
+        study_tables,
+        write_figures,
+    )
+
     loaded = [HistogramArchive.load(path) for path in archives]
     check_archives([archive.card for archive in loaded])
     with messages.status("building codebooks"):

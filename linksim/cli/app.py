@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from linksim import __version__
-from linksim.cli import codebook, codec, presets, trace
+from linksim.cli import codebook, codec, presets, study, trace
 from linksim.cli.replay import replay_command
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ for _name, _commands in (
     ("codec", codec.app),
     ("link", presets.link_app),
     ("engine", presets.engine_app),
+    ("study", study.app),
 ):
     app.add_typer(_commands, name=_name)
 app.command("replay")(replay_command)

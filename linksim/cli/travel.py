@@ -20,7 +20,9 @@ def travel_command(
     files: Annotated[
         list[Path], typer.Argument(help="Tensor files or traces, one per model; at least two.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for travel.png.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for travel.png.")] = Path(
+        "results/study"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Code every tensor with books from other prompts, tensors and models; draw what that loses.

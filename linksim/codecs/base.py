@@ -90,8 +90,15 @@ class TensorCodec(Codec):
 
 
 def finish(values: Tensor, out: Any) -> Any:
-    """*values*, copied into *out* where one is given, as numcodecs asks of `decode`."""
+    """*values*, copied into *out* where one is given, as numcodecs asks of `decode`.
+
+    LinksimError where *out* has another size: a message may have been cut between two of its flits.
+    """
     if out is None:
         return values
+    if np.asarray(out).size != values.size:
+        raise LinksimError(
+            f"the message holds {values.size} values: expected {np.asarray(out).size}"
+        )
     np.copyto(np.asarray(out).reshape(-1), values)
     return out

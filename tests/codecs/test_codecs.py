@@ -206,3 +206,10 @@ def test_first_link_flit_has_the_bias_of_its_first_run() -> None:
     encoded = biased.encode(gaussian(500, scale=0.02 * 2.0**5))
     header = int.from_bytes(encoded[:3], "little")
     assert (header >> 13 & 0x1F, header >> 18) == (1, 5)
+
+
+def test_a_lost_flit_is_seen_where_the_receiver_says_what_it_expects() -> None:
+    codec, values = HuffmanFixed([BOOKS["exponent"]], "link"), gaussian(2000)
+    encoded = codec.encode(values)
+    with pytest.raises(LinksimError, match="holds [0-9]+ values: expected 2000"):
+        codec.decode(encoded[240:], out=np.empty_like(values))

@@ -35,6 +35,7 @@ def test_times_in_whole_cycles(tmp_path):
 def test_shipped_engines_have_evidence_for_every_number():
     assert set(engine_names()) == {
         "ideal",
+        "index-escape-w32",
         "single-stage-bytes-w32",
         "single-stage-w32",
         "three-stage-bytes-w32",
@@ -105,7 +106,7 @@ def test_bad_file_is_one_sentence_with_file_and_field(tmp_path, change, expected
 @pytest.mark.parametrize(
     ("reference", "expected"),
     [
-        ("nonesuch", "unknown engine 'nonesuch': expected one of ideal, single-stage-bytes-w32"),
+        ("nonesuch", "unknown engine 'nonesuch': expected one of ideal, index-escape-w32"),
         ("folder/absent.toml", "folder/absent.toml: cannot read the engine"),
         ("ideal*x", "expected 1 to 1024 after the *"),
         ("ideal*0", "expected 1 to 1024 copies"),
