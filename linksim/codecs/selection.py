@@ -12,6 +12,7 @@ import numpy as np
 from linksim.codecs import codec_class
 from linksim.codecs.ans import Ans
 from linksim.codecs.base import TensorCodec
+from linksim.codecs.book_fitting import fit_books, scale_step
 from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
 from linksim.codecs.fixed import FixedCodec
 from linksim.codecs.rivals import LibraryCodec
@@ -91,7 +92,8 @@ class CodecChooser:
         """Give every tensor of *tensors* a book from all the others of its format.
 
         Shows how a codebook travels to tensors it has not seen, so copies of the tensor itself do
-        not count as others; needs two different tensors per format.
+        not count as others; needs two different tensors per format. With an exponent bias the book
+        is a scale-free one, else the plain average.
         """
         counted: dict[str, list[tuple[str, bytes, Histogram]]] = {}
         views: dict[str, SymbolView] = {}
@@ -106,5 +108,10 @@ class CodecChooser:
                 raise LinksimError(f"--codebooks others: {dtype} has one tensor: expected two")
             for name, own, _ in entries:
                 rest = [counts for _, content, counts in entries if content != own]
-                book = build_codebook(f"others-than-{name}", views[dtype], "others", rest)
-                self._others[name] = self._with_books([book])
+                self._others[name] = self._with_books([self._book_of(name, views[dtype], rest)])
+
+    def _book_of(self, name: str, view: SymbolView, histograms: list[Histogram]) -> Codebook:
+        if self.exponent_bias and scale_step(view):
+            filled = [counts for counts in histograms if counts.any()]
+            return fit_books(f"others-than-{name}", view, filled, kind="others").books[0]
+        return build_codebook(f"others-than-{name}", view, "others", histograms)

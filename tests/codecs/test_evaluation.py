@@ -73,3 +73,19 @@ def test_leave_one_out_never_sees_the_tensor_itself() -> None:
 def test_fixed_codec_without_books_says_what_to_do() -> None:
     with pytest.raises(LinksimError, match="--codebooks FILE"):
         CodecChooser("huffman-fixed").codec_for("a", "k", None, gaussian(3))
+
+
+def test_leave_one_out_with_a_bias_is_scale_free() -> None:
+    """Books from tensors of other scales only: the plain average fails, the aligned one serves."""
+    tensors = [(f"t{k}", gaussian(50_000, seed=k, scale=0.01 * 4.0**k)) for k in range(4)]
+    plain = CodecChooser("huffman-fixed")
+    biased = CodecChooser("huffman-fixed", exponent_bias=True)
+    for chooser in (plain, biased):
+        chooser.leave_one_out(tensors)
+    name, values = tensors[0]
+    gaps = [
+        evaluate(name, "k", values, chooser.codec_for(name, "k", None, values)[0], VIEW)
+        for chooser in (plain, biased)
+    ]
+    assert gaps[0].gap_to_huffman_percent > 5
+    assert gaps[1].gap_to_huffman_percent < 0.5
