@@ -16,8 +16,10 @@ help:
 	@echo "make check       formatting, lint, types"
 	@echo "make real-gemma  codecs on real Gemma tensors: GEMMA=folder of .safetensors files"
 	@echo "make study       how near fixed books come, how they age; with GEMMA=folder how they travel"
+	@echo "make bench       speed of the codec beside huff0 (LIBZSTD=libzstd.a, GEMMA=folder), then random bytes"
 	@echo "make clean       remove .venv, build and caches"
-	@echo "make verilog | cocotb | bench   not there yet; each says so"
+	@echo "make verilog     the hardware as Verilog, in build/verilog"
+	@echo "make cocotb      not there yet; says so"
 
 # One stamp per set of packages; requirements.lock pins every version.
 $(VENV)/pip.stamp:
@@ -36,6 +38,11 @@ $(VENV)/sim.stamp: $(VENV)/pip.stamp pyproject.toml requirements.lock
 $(VENV)/test.stamp: $(VENV)/sim.stamp
 	@echo "installing what the tests need (PyTorch among it: this takes a while the first time)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,capture]'
+	@touch $@
+
+$(VENV)/hw.stamp: $(VENV)/sim.stamp
+	@echo "installing what the hardware needs"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[hw]'
 	@touch $@
 
 sim: $(VENV)/sim.stamp
@@ -69,11 +76,16 @@ real-gemma: $(VENV)/sim.stamp
 	@$(BIN)/linksim trace import $(GEMMA)/gemma2-9b*.safetensors --dtype bf16 --kind residual --out build/gemma2-9b --overwrite
 	@$(BIN)/linksim replay traces/imported/*.toml --trace build/gemma2-9b --out build/gemma2-9b-results
 
-verilog cocotb:
-	@echo "make $@: the hardware (hw/) is not there yet" >&2; exit 2
+verilog: $(VENV)/hw.stamp
+	@$(BIN)/python -m hw.verilog --out build/verilog
 
-bench:
-	@echo "make $@: no benchmarks are there yet; make sim replays the bundled trace" >&2; exit 2
+cocotb:
+	@echo "make $@: the tests with cocotb are not there yet; make verilog writes the hardware" >&2; exit 2
+
+# Times hold for the machine they are taken on; the second command ends where the codec is broken.
+bench: $(VENV)/sim.stamp
+	@$(BIN)/linksim bench codec $(if $(GEMMA),--gemma "$(GEMMA)") $(if $(LIBZSTD),--libzstd "$(LIBZSTD)") --out results/bench
+	@$(BIN)/linksim bench fuzz --cases 10000000
 
 # With GEMMA=folder, also how far codebooks travel between the tensors in it.
 study: $(VENV)/sim.stamp

@@ -210,24 +210,24 @@ class ChunkedCodec(TensorCodec):
         self, values: Tensor, codes: Sequence[PrefixCode], flags: int = 0, book: bytes = b""
     ) -> bytes:
         """The message of *values*: *book* and chunks, in bulk behind header and with index."""
-        symbols, rest = self.symbol_view.split(values)
-        if self.profile == "link":
-            plan = self._plan(symbols, codes)
-            chunks = self.coder.encode(self.shape, symbols, rest, codes, plan)
-            return book + chunks.tobytes() if len(symbols) else b""
-        if isinstance(self.coder, CompiledCoder) and len(codes) == 2 and not self.use_bias:
+        one_book = len(codes) == 2 and not self.use_bias
+        if isinstance(self.coder, CompiledCoder) and self.profile == "bulk" and one_book:
             # With one book there is nothing to choose that needs a count of the symbols first.
-            chunks, nbytes = self.coder.encode_one_book(
-                self.shape, symbols, rest, codes, self.chunk_symbols
+            parts, nbytes = self.coder.encode_values(
+                self.shape, self.symbol_view, values, codes, self.chunk_symbols
             )
         else:
+            symbols, rest = self.symbol_view.split(values)
             plan = self._plan(symbols, codes)
-            chunks = self.coder.encode(self.shape, symbols, rest, codes, plan)
+            parts = [self.coder.encode(self.shape, symbols, rest, codes, plan)]
             nbytes = plan.nbytes
-        header = HEADER.pack(len(symbols), VERSION, flags | self.checksum * HAS_CHECKSUM, 0)
+        if self.profile == "link":
+            return b"".join([book, *(part.data for part in parts)]) if values.size else b""
+        symbol_count = values.size * self.symbol_view.symbols_per_value
+        header = HEADER.pack(symbol_count, VERSION, flags | self.checksum * HAS_CHECKSUM, 0)
         index = np.cumsum(nbytes).astype("<u4").tobytes()
-        message = b"".join((header, book, index, chunks.data))
-        return message + _crc32c(message) if self.checksum else message
+        pieces: list[Any] = [header, book, index, *parts]
+        return b"".join([*pieces, _crc32c(*pieces)] if self.checksum else pieces)
 
     def _decode_link(self, data: Bytes, start: int, codes: Sequence[PrefixCode]) -> Tensor:
         """Values of the link message *data*, whose chunks begin at *start*."""
@@ -252,7 +252,15 @@ class ChunkedCodec(TensorCodec):
             )
         counts = np.full(chunk_count, self.chunk_symbols, np.int64)
         counts[-1:] -= chunk_count * self.chunk_symbols - symbol_count
-        return self._decode_chunks(data[first:], ends, codes, counts)
+        whole_values = symbol_count % self.symbol_view.symbols_per_value == 0
+        if not isinstance(self.coder, CompiledCoder) or not whole_values:
+            return self._decode_chunks(data[first:], ends, codes, counts)
+        try:
+            return self.coder.decode_values(
+                self.shape, self.symbol_view, data[first:], ends, codes, counts
+            )
+        except LinksimError as error:
+            raise LinksimError(f"codec {self.codec_id}: {error}") from None
 
     def _decode_chunks(
         self,
@@ -289,7 +297,7 @@ class ChunkedCodec(TensorCodec):
             )
         if self.checksum:
             body, checksum = data[:-CHECKSUM_NBYTES], data[-CHECKSUM_NBYTES:].tobytes()
-            if _crc32c(body.tobytes()) != checksum:
+            if _crc32c(body) != checksum:
                 raise LinksimError(f"codec {self.codec_id}: the checksum does not fit the message")
             data = body
         return data, int(symbol_count)
@@ -302,5 +310,8 @@ class ChunkedCodec(TensorCodec):
             )
 
 
-def _crc32c(data: bytes) -> bytes:
-    return int(google_crc32c.value(data)).to_bytes(CHECKSUM_NBYTES, "little")
+def _crc32c(*pieces: Any) -> bytes:
+    checksum = 0
+    for piece in pieces:
+        checksum = google_crc32c.extend(checksum, piece)
+    return int(checksum).to_bytes(CHECKSUM_NBYTES, "little")

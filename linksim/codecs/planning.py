@@ -51,13 +51,16 @@ def plan_bulk(
     candidates = sorted(range(MIN_BIAS, MAX_BIAS + 1), key=abs) if use_bias else [0]
     best_bits = np.empty((len(codes), len(counts)), np.int64)
     best_bias = np.zeros((len(codes), len(counts)), np.int64)
-    lengths = _length_matrix(codes)
+    # NumPy multiplies matrices of floats much faster than of integers. No cost is above
+    # MAX_CHUNK_SYMBOLS * NO_CODE = 2**33, and float64 is exact up to 2**53.
+    frequencies = histograms.astype(np.float64)
+    lengths = _length_matrix(codes).astype(np.float64)
     for slot in range(len(codes)):
         tried = candidates if slot != RAW_SLOT else [0]
         # Biasing the symbols by -b is the same as looking the code lengths up b places further.
-        costs = np.stack([histograms @ np.roll(lengths[slot], bias) for bias in tried])
-        best_bits[slot] = costs.min(axis=0)
-        best_bias[slot] = np.array(tried)[costs.argmin(axis=0)]
+        costs = frequencies @ np.stack([np.roll(lengths[slot], bias) for bias in tried], axis=1)
+        best_bits[slot] = costs.min(axis=1)
+        best_bias[slot] = np.array(tried)[costs.argmin(axis=1)]
     nbytes = np.stack(
         [
             (HEADER_BITS + best_bits[slot] + 7) // 8
@@ -74,8 +77,9 @@ def plan_bulk(
 def _table_nbytes(
     shape: ChunkShape, counts: NDArray[np.int64], code: PrefixCode, slot: int
 ) -> NDArray[np.int64]:
-    sizes = {int(n): shape.table_nbytes(int(n), code, slot) for n in np.unique(counts)}
-    return np.array([sizes[int(n)] for n in counts], np.int64)
+    different, places = np.unique(counts, return_inverse=True)
+    sizes = [shape.table_nbytes(int(n), code, slot) for n in different]
+    return np.array(sizes, np.int64)[places]
 
 
 def plan_link(

@@ -36,9 +36,22 @@ class NumberFormat:
         return ceil_div(value_count * self.bits, 8)
 
     def patterns(self, values: Tensor) -> NDArray[Any]:
-        """Bit patterns of *values*, flat, uint16 [n] for 16-bit formats and uint8 [n] below."""
+        """Bit patterns of *values*, flat, uint16 [n] for 16-bit formats and uint8 [n] below.
+
+        LinksimError where a byte of a format below 8 bits has bits above the format's width, which
+        no value has but a damaged file may.
+        """
         flat = np.ascontiguousarray(values, self.numpy).reshape(-1)
-        return flat.view(np.uint16 if self.bits == 16 else np.uint8)
+        if self.bits == 16:
+            return flat.view(np.uint16)
+        patterns = flat.view(np.uint8)
+        if int(patterns.max(initial=0)) >> self.bits:
+            first = int(np.argmax(patterns >= 1 << self.bits))
+            raise LinksimError(
+                f"{self.name}: value {first} is 0x{patterns[first]:02X}: expected at most "
+                f"{self.bits} bits"
+            )
+        return patterns
 
 
 _FORMATS = {

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import NumberFormat, Tensor
 
 Bytes = NDArray[np.uint8]
+Patterns = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -41,22 +43,63 @@ class SymbolView:
         patterns = self.fmt.patterns(values)
         if self.name == "pooled":
             return patterns.view(np.uint8), np.empty(0, np.uint8)
-        if self.name == "byte-planes":
-            return (patterns >> 8).astype(np.uint8), patterns.astype(np.uint8)
-        symbols = (patterns >> 7).astype(np.uint8)
-        rest = ((patterns >> 8) & 0x80 | patterns & 0x7F).astype(np.uint8)
+        symbols, rest = np.empty(len(patterns), np.uint8), np.empty(len(patterns), np.uint8)
+        kernel = _split_bytes if self.name == "byte-planes" else _split_exponents
+        kernel(patterns, symbols, rest)
         return symbols, rest
 
-    def join(self, symbols: Bytes, rest: Bytes) -> NDArray[Any]:
-        """The values, flat, whose `split` is (*symbols*, *rest*)."""
+    def join(self, symbols: Bytes, rest: Bytes, out: Tensor | None = None) -> NDArray[Any]:
+        """The values, flat, whose `split` is (*symbols*, *rest*).
+
+        They are written to *out* where it is given: flat, as long, and of the view's format.
+        """
         if self.name == "pooled":
-            return np.ascontiguousarray(symbols).view(self.fmt.numpy)
-        wide, low = symbols.astype(np.uint16), rest.astype(np.uint16)
-        if self.name == "byte-planes":
-            patterns = wide << 8 | low
-        else:
-            patterns = (low & 0x80) << 8 | wide << 7 | low & 0x7F
-        return patterns.view(self.fmt.numpy)
+            values: Tensor = np.ascontiguousarray(symbols).view(self.fmt.numpy)
+            if out is None:
+                return values
+            np.copyto(out, values)
+            return out
+        values = np.empty(len(symbols), self.fmt.numpy) if out is None else out
+        if not len(symbols) == len(rest) == len(values):
+            raise LinksimError(
+                f"view {self.name!r}: {len(symbols)} symbols, {len(rest)} rest bytes and room for "
+                f"{len(values)} values: expected as many of each"
+            )
+        kernel = _join_bytes if self.name == "byte-planes" else _join_exponents
+        kernel(np.ascontiguousarray(symbols), np.ascontiguousarray(rest), self.fmt.patterns(values))
+        return values
+
+
+# Constants of 16 bits keep the arithmetic in 16 bits, which vectorises best.
+_EIGHT, _SEVEN = np.uint16(8), np.uint16(7)
+_LOW_BYTE, _SIGN, _LOW_SEVEN = np.uint16(0xFF), np.uint16(0x80), np.uint16(0x7F)
+
+
+@njit(cache=True, nogil=True)
+def _split_bytes(patterns: Patterns, symbols: Bytes, rest: Bytes) -> None:
+    for i in range(patterns.size):
+        symbols[i] = patterns[i] >> _EIGHT
+        rest[i] = patterns[i] & _LOW_BYTE
+
+
+@njit(cache=True, nogil=True)
+def _split_exponents(patterns: Patterns, symbols: Bytes, rest: Bytes) -> None:
+    for i in range(patterns.size):
+        symbols[i] = (patterns[i] >> _SEVEN) & _LOW_BYTE
+        rest[i] = (patterns[i] >> _EIGHT) & _SIGN | patterns[i] & _LOW_SEVEN
+
+
+@njit(cache=True, nogil=True)
+def _join_bytes(symbols: Bytes, rest: Bytes, patterns: Patterns) -> None:
+    for i in range(patterns.size):
+        patterns[i] = np.uint16(symbols[i]) << _EIGHT | np.uint16(rest[i])
+
+
+@njit(cache=True, nogil=True)
+def _join_exponents(symbols: Bytes, rest: Bytes, patterns: Patterns) -> None:
+    for i in range(patterns.size):
+        low = np.uint16(rest[i])
+        patterns[i] = (low & _SIGN) << _EIGHT | np.uint16(symbols[i]) << _SEVEN | low & _LOW_SEVEN
 
 
 VIEW_NAMES = ("pooled", "byte-planes", "exponent")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import save_file
 
+from linksim.codecs import Raw
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import FORMAT_NAMES, cast, format_of, number_format
 from linksim.tensors.files import read_tensors
@@ -112,3 +113,13 @@ class TestFiles:
             read_tensors(tmp_path / "gone.npy")
         with pytest.raises(LinksimError, match=r"file type '\.pt'"):
             read_tensors(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("name", ["e3m2", "e2m3", "e2m1"])
+def test_bits_above_the_width_of_a_format_are_refused(name: str) -> None:
+    fmt = number_format(name)
+    stray = np.array([1, 1 << fmt.bits, 0xFF], np.uint8).view(fmt.numpy)
+    with pytest.raises(LinksimError, match=f"{name}: value 1 is 0x.0: expected at most"):
+        symbol_view("pooled", fmt).split(stray)
+    with pytest.raises(LinksimError, match="value 1"):
+        Raw(name).encode(stray)

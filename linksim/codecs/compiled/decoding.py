@@ -12,7 +12,7 @@ from numba import njit
 
 from linksim.codecs.chunk import MAX_BIAS, RAW_SLOT
 from linksim.codecs.compiled.encoding import HEADER_NBYTES
-from linksim.codecs.compiled.memory import load8, load16, load64, store8, store64
+from linksim.codecs.compiled.memory import copy_bytes, load8, load16, load64, store8, store64
 from linksim.codecs.compiled.runs import LANES, decode_four, decode_runs
 from linksim.codecs.compiled.tables import LONG_BITS, LOOKUP_BITS
 
@@ -58,21 +58,10 @@ def _gap_is_zero(data: Any, bit: Any, end: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _copy(source: Any, target: Any, count: Any) -> None:
-    at = np.int64(0)
-    while at + 8 <= count:
-        store64(target + at, load64(source + at))
-        at += 8
-    while at < count:
-        store8(target + at, load8(source + at))
-        at += 1
-
-
-@njit(cache=True, nogil=True)
 def _unpack(source: Any, count: Any, symbol_bits: Any, target: Any) -> None:
     """Symbols of a raw chunk, *symbol_bits* each, first lowest."""
     if symbol_bits == 8:
-        _copy(source, target, count)
+        copy_bytes(source, target, count)
         return
     kept = np.uint64(0)
     kept_bits = 0
@@ -101,14 +90,14 @@ def _read_layout(
     """Header and table of the chunk at bytes *start* to *end*; count 0 where a rule is broken.
 
     Returns count, slot, bias and the byte where its body ends; the bits where its runs begin are
-    put to *starts*. *expected* is how many symbols it must hold, -1 for any number.
+    put to *starts*. *expected* is how many symbols it must hold.
     """
     broken = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     if end - start < HEADER_NBYTES:
         return broken
     header = np.int64(load16(data + start) | load8(data + start + 2) << np.uint64(16))
     count, slot, bias = (header & 0x1FFF) + 1, header >> 13 & 0x1F, header >> 18
-    if slot >= slots or (slot == RAW_SLOT and bias) or (expected >= 0 and count != expected):
+    if slot >= slots or (slot == RAW_SLOT and bias) or count != expected:
         return broken
     width = np.int64(load64(entry_bits + 8 * slot))
     rest_nbytes = count if rest_bits else 0
@@ -155,7 +144,7 @@ def _complete(
             symbol = load8(symbols + index) + np.uint64(bias)
             store8(symbols + index, symbol & np.uint64((1 << symbol_bits) - 1))
     if rest_bits:
-        _copy(data + body, rest, count)
+        copy_bytes(data + body, rest, count)
     return True
 
 
@@ -166,6 +155,7 @@ def _decode_chunk(
     start: Any,
     end: Any,
     expected: Any,
+    exact: Any,
     symbol_bits: Any,
     rest_bits: Any,
     run_symbols: Any,
@@ -179,12 +169,12 @@ def _decode_chunk(
     rest: Any,
     starts: Any,
     ends: Any,
-    last: Any,
+    room: Any,
 ) -> Any:
     """One chunk, bytes *start* to *end* of *data*; False where it breaks a rule.
 
-    *expected* is how many symbols it must hold in its exact size, -1 for a padded chunk. *symbols*
-    and *rest* are the addresses that its symbols and rest bytes go to.
+    *expected* is how many symbols it must hold, *exact* says that its size must be exact. *symbols*
+    and *rest* are the addresses that its symbols and rest bytes go to; *room* as in `decode_runs`.
     """
     count, slot, bias, body = _read_layout(
         data, start, end, expected, rest_bits, run_symbols, slots, entry_bits, starts
@@ -209,7 +199,7 @@ def _decode_chunk(
         longs + 2 * slot * (1 << LONG_BITS),
         lengths + slot * 256,
         np.int64(load64(most + 8 * slot)),
-        last,
+        room,
     ):
         return False
     return _complete(
@@ -218,7 +208,7 @@ def _decode_chunk(
         count,
         slot,
         bias,
-        expected >= 0,
+        exact,
         symbol_bits,
         rest_bits,
         run_symbols,
@@ -250,13 +240,13 @@ def _decode_four_chunks(
     ends: Any,
     next_start: Any,
     layouts: Any,
-    last: Any,
+    room: Any,
 ) -> Any:
     """Four equally long chunks of one slot side by side; False where they are none such.
 
     Lanes in different chunks write to places far apart, which processors see coming. *bounds* is
     the address of the chunks' five bounds, *layouts* has room for 16 numbers, and *next_start*
-    bytes of *starts* and *ends* belong to each chunk.
+    bytes of *starts* and *ends* belong to each chunk; *room* as in `decode_runs`.
     """
     if expected % run_symbols:
         return False
@@ -293,7 +283,7 @@ def _decode_four_chunks(
             longs + 2 * slot * (1 << LONG_BITS),
             lengths + slot * 256,
             np.int64(load64(most + 8 * slot)),
-            not last or (run + 1) * run_symbols + 8 <= expected,
+            (run + 1) * run_symbols + 8 <= expected + room,
         ):
             return False
     for lane in range(LANES):
@@ -314,6 +304,16 @@ def _decode_four_chunks(
         ):
             return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def _alike(firsts: Any, chunk: Any) -> Any:
+    """Whether four chunks from *chunk* on hold as many symbols each."""
+    count = firsts[chunk + 1] - firsts[chunk]
+    alike = True
+    for other in range(chunk + 1, chunk + LANES):
+        alike &= firsts[other + 1] - firsts[other] == count
+    return alike
 
 
 @njit(cache=True, nogil=True)
@@ -358,7 +358,7 @@ def decode_chunks(
         if (
             exact
             and chunk + LANES <= chunks
-            and firsts[chunk + LANES] - firsts[chunk] == LANES * expected
+            and _alike(firsts, chunk)
             and _decode_four_chunks(
                 data_at,
                 data.size,
@@ -379,7 +379,7 @@ def decode_chunks(
                 ends_at,
                 8 * row,
                 layouts,
-                chunk + LANES == chunks,
+                firsts[chunks] - firsts[chunk + LANES],
             )
         ):
             chunk += LANES
@@ -389,7 +389,8 @@ def decode_chunks(
             data.size,
             bounds[chunk],
             bounds[chunk + 1],
-            expected if exact else -1,
+            expected,
+            exact,
             symbol_bits,
             rest_bits,
             run_symbols,
@@ -403,7 +404,7 @@ def decode_chunks(
             rest_at + firsts[chunk],
             starts_at,
             ends_at,
-            chunk == chunks - 1,
+            firsts[chunks] - firsts[chunk + 1],
         ):
             return chunk
         chunk += 1

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from linksim.codecs.chunk import HEADER_BITS, RAW_SLOT
-from linksim.codecs.compiled.memory import load8, load16, load32, load64, store64
+from linksim.codecs.compiled.memory import copy_bytes, load8, load16, load32, load64, store64
 
 HEADER_NBYTES = HEADER_BITS // 8
 STORE_SLACK = 8
@@ -145,10 +145,11 @@ def _encode_run(
 @njit(cache=True, nogil=True)
 def _pack(values: Any, count: Any, width: Any, out: Any, at: Any) -> Any:
     """Write *count* values of *width* bits, first lowest, zero-padded to a byte; its end."""
+    mask = np.uint64((1 << width) - 1)
     kept = np.uint64(0)
     kept_bits = np.uint64(0)
     for index in range(count):
-        kept |= np.uint64(values[index]) << kept_bits
+        kept |= (np.uint64(values[index]) & mask) << kept_bits
         kept_bits += np.uint64(width)
         while kept_bits >= 8:
             out[at] = kept & np.uint64(0xFF)
@@ -180,7 +181,9 @@ def _finish(
     place = end if nbytes < 0 else start + nbytes - tail
     out[end:place] = 0
     if rest.size:
-        out[place : place + count] = rest[first : first + count]
+        # numba copies slices byte by byte.
+        source, target = np.int64(rest.ctypes.data), np.int64(out.ctypes.data)
+        copy_bytes(source + first, target + place, count)
         place += count
     return place
 
@@ -200,7 +203,8 @@ def _encode_raw(
     _write_header(out, at, count, RAW_SLOT, 0)
     body = at + HEADER_NBYTES
     if symbol_bits == 8:
-        out[body : body + count] = symbols[first : first + count]
+        source, target = np.int64(symbols.ctypes.data), np.int64(out.ctypes.data)
+        copy_bytes(source + first, target + body, count)
         end = body + count
     else:
         end = _pack(symbols[first : first + count], count, symbol_bits, out, body)
@@ -290,7 +294,8 @@ def encode_chunks(
 
     *first* is the first chunk's first symbol. The tables are by slot, [slots, ...]. Where
     nbytes[k] is -1 the chunk's size is not known: it takes its slot or raw, whichever is smaller
-    (raw if equal), and its size is put there. *out* must be STORE_SLACK longer than the chunks, and
+    (raw if equal), and its size is put there; where it is known, a symbol without a code in chunk k
+    ends it all with -1 - k. *out* must be STORE_SLACK longer than the chunks, and
     than a chunk of longest words where sizes are not known.
     """
     biased = np.empty(counts.max() + STORE_SLACK if counts.size else 1, np.uint8)
@@ -325,6 +330,8 @@ def encode_chunks(
             raw = HEADER_NBYTES + (count * symbol_bits + 7) // 8 + (count if rest.size else 0)
             if end < 0 or end - at >= raw:
                 end = -1
+        elif end < 0 and slot != RAW_SLOT:
+            return -1 - chunk
         if end < 0:
             end = _encode_raw(symbols, first, count, rest, symbol_bits, out, at, size)
         nbytes[chunk] = end - at

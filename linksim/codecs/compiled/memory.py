@@ -13,9 +13,11 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _intrinsic: Any = intrinsic
+_copy: Any = cgutils.raw_memcpy
 
 
 def _load(address: Any, bits: int) -> Any:
@@ -83,3 +85,15 @@ def store64(typing_context: Any, address: Any, word: Any) -> Any:
 def store64_highest_first(typing_context: Any, address: Any, word: Any) -> Any:
     """Write uint64 *word* over eight bytes from *address* on, highest byte first."""
     return _store(64, highest_first=True)
+
+
+@_intrinsic
+def copy_bytes(typing_context: Any, source: Any, target: Any, count: Any) -> Any:
+    """Copy *count* bytes from address *source* on to address *target* on; they must not overlap."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        origin, place = (builder.inttoptr(a, ir.IntType(8).as_pointer()) for a in arguments[:2])
+        _copy(builder, place, origin, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate

@@ -26,7 +26,8 @@ from linksim.codecs.compiled.tables import LONG_BITS, LOOKUP_BITS
 LANES = 4
 _LOOKUPS = 4
 """Look-ups per refill: 4 x 12 bits and a shift of up to 7 fit 64 bits."""
-_STEP_BITS = _LOOKUPS * LOOKUP_BITS
+_STEP_BITS = (_LOOKUPS - 1) * LOOKUP_BITS + LONG_BITS
+"""A step takes no more, even if its last look-up fails and a long word is read instead."""
 _MASK = np.uint64((1 << LOOKUP_BITS) - 1)
 _LONG_MASK = np.uint64((1 << LONG_BITS) - 1)
 _BYTE = np.uint64(0xFF)
@@ -54,7 +55,7 @@ def _step(data: Any, bit: Any, place: Any, lookup: Any) -> Any:
     found = load64(lookup + 8 * np.int64(window & _MASK))
     store64_highest_first(place + np.int64((total >> _EIGHT) & _BYTE), found)
     total += found
-    return bit + (total & _BYTE), place + np.int64((total >> _EIGHT) & _BYTE), found << _TOP
+    return bit + (total & _BYTE), place + np.int64((total >> _EIGHT) & _BYTE), found
 
 
 @njit(cache=True, nogil=True)
@@ -123,7 +124,7 @@ def _careful_step(data: Any, bit: Any, place: Any, stop: Any, lookup: Any) -> An
     found = load64(lookup + 8 * np.int64(window & _MASK))
     store64_highest_first(place, found)
     taken = found if place <= stop else np.uint64(0)
-    return bit + (taken & _BYTE), place + np.int64((taken >> _EIGHT) & _BYTE), found << _TOP
+    return bit + (taken & _BYTE), place + np.int64((taken >> _EIGHT) & _BYTE), found
 
 
 @njit(cache=True, nogil=True)
@@ -168,19 +169,20 @@ def decode_four(
         steps = min((left - 8 + most) // (_LOOKUPS * most), ahead // _STEP_BITS + 1)
         if steps < 1 or ahead < 0:
             break
-        found0 = found1 = found2 = found3 = np.uint64(1)
-        while steps > 0 and min(min(found0, found1), min(found2, found3)) > 0:
+        while steps > 0:
             bit0, place0, found0 = _step(data, bit0, place0, lookup)
             bit1, place1, found1 = _step(data, bit1, place1, lookup)
             bit2, place2, found2 = _step(data, bit2, place2, lookup)
             bit3, place3, found3 = _step(data, bit3, place3, lookup)
             steps -= 1
-        bit0, place0 = _unstall(data, size, bit0, place0, found0, long)
-        bit1, place1 = _unstall(data, size, bit1, place1, found1, long)
-        bit2, place2 = _unstall(data, size, bit2, place2, found2, long)
-        bit3, place3 = _unstall(data, size, bit3, place3, found3, long)
-        if min(min(bit0, bit1), min(bit2, bit3)) == 0:
-            return False
+            if (found0 == 0) | (found1 == 0) | (found2 == 0) | (found3 == 0):
+                # The look-up that failed gave no symbols, so one more stays within the step.
+                bit0, place0 = _unstall(data, size, bit0, place0, found0, long)
+                bit1, place1 = _unstall(data, size, bit1, place1, found1, long)
+                bit2, place2 = _unstall(data, size, bit2, place2, found2, long)
+                bit3, place3 = _unstall(data, size, bit3, place3, found3, long)
+                if min(min(bit0, bit1), min(bit2, bit3)) == 0:
+                    return False
     begun = min(min(place0, place1 - next_place), min(place2, place3 - next_place) - 2 * next_place)
     if overshoot and begun >= place + 8:
         # A store may reach up to eight bytes behind a run. If the next run's first symbols are
@@ -224,13 +226,16 @@ def decode_runs(
     long: Any,
     lengths: Any,
     most: Any,
-    last: Any,
+    room: Any,
 ) -> Any:
-    """All runs of a chunk; False where bits begin no word. *last*: nothing is decoded behind it."""
+    """All runs of a chunk; False where bits begin no word.
+
+    *room* is how many bytes behind its symbols may be written because they are decoded later.
+    """
     done = np.int64(0)
     while done < count:
         if done + LANES * run_symbols <= count:
-            overshoot = not last or done + LANES * run_symbols + 8 <= count
+            overshoot = done + LANES * run_symbols + 8 <= count + room
             if not decode_four(
                 data,
                 size,
