@@ -71,6 +71,8 @@ def targets() -> tuple[Target, ...]:
     steep, flat = peaked_code(8), peaked_code(8, 12, 0.05)
     long = listed_code(8, (*range(1, 16), 16, 16))
     incomplete = listed_code(8, (3, 3, 3, 4, 9, 14))
+    # Look-ups of these give two symbols at most, and some words are longer than a look-up.
+    wide, wide_incomplete = peaked_code(8, 16, 0.05), listed_code(8, [6] * 40 + [15] * 90)
     lone, none = listed_code(8, (1,)), listed_code(8, (), 15)
     tiny = tuple(peaked_code(bits, 8) for bits in (4, 6))
     bits4 = (tiny[0], listed_code(4, (1, 1)), listed_code(4, (2, 2, 3)))
@@ -103,6 +105,9 @@ def targets() -> tuple[Target, ...]:
         link("exponent, flits of 64 bytes, one book", exponent, 16, 64, steep, use_bias=True),
         link("pooled, flits of 240 bytes, three books", pooled, 64, 240, incomplete, flat, long),
         link("e2m1, flits of 240 bytes, one book", (4, 0), 64, 240, bits4[1]),
+        bulk("pooled, runs of 64, wide book", pooled, 64, 256, wide, weight=3),
+        bulk("exponent, runs of 256, wide books", exponent, 256, 1024, wide, wide_incomplete,
+             use_bias=True),
     )  # fmt: skip
 
 

@@ -13,66 +13,15 @@ from numba import njit
 from linksim.codecs.chunk import MAX_BIAS, RAW_SLOT
 from linksim.codecs.compiled.encoding import HEADER_NBYTES
 from linksim.codecs.compiled.memory import copy_bytes, load8, load16, load64, store8, store64
-from linksim.codecs.compiled.runs import LANES, decode_four, decode_runs
-from linksim.codecs.compiled.tables import LONG_BITS, LOOKUP_BITS
-
-_THREE, _SEVEN = np.uint64(3), np.uint64(7)
-
-
-@njit(cache=True, nogil=True)
-def _read_table(table: Any, nbytes: Any, entries: Any, width: Any, starts: Any) -> Any:
-    """Turn *entries* of *width* bits at *table* into run starts behind the first one.
-
-    False where bits are set behind the last entry.
-    """
-    kept = np.uint64(0)
-    kept_bits = 0
-    stop = table + nbytes
-    bit = load64(starts)
-    for _ in range(entries):
-        while kept_bits < width:
-            kept |= load8(table) << np.uint64(kept_bits)
-            kept_bits += 8
-            table += 1
-        bit += kept & np.uint64((1 << width) - 1)
-        starts += 8
-        store64(starts, bit)
-        kept >>= np.uint64(width)
-        kept_bits -= width
-    return kept == 0 and table == stop
-
-
-@njit(cache=True, nogil=True)
-def _gap_is_zero(data: Any, bit: Any, end: Any) -> Any:
-    """Whether all bits from *bit* to byte *end* of *data* are zero."""
-    byte = np.int64(bit >> _THREE)
-    if byte >= end:
-        return True
-    if load8(data + byte) >> (bit & _SEVEN):
-        return False
-    while byte + 1 < end:
-        byte += 1
-        if load8(data + byte):
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _unpack(source: Any, count: Any, symbol_bits: Any, target: Any) -> None:
-    """Symbols of a raw chunk, *symbol_bits* each, first lowest."""
-    if symbol_bits == 8:
-        copy_bytes(source, target, count)
-        return
-    kept = np.uint64(0)
-    kept_bits = 0
-    for index in range(count):
-        if kept_bits < symbol_bits:
-            kept |= load8(source) << np.uint64(kept_bits)
-            kept_bits += 8
-            source += 1
-        store8(target + index, kept & np.uint64((1 << symbol_bits) - 1))
-        kept >>= np.uint64(symbol_bits)
-        kept_bits -= symbol_bits
+from linksim.codecs.compiled.parts import gap_is_zero, read_table, unpack
+from linksim.codecs.compiled.runs import (
+    LANES,
+    decode_eight_wide,
+    decode_four,
+    decode_runs,
+    is_wide,
+)
+from linksim.codecs.compiled.tables import LONG_BITS, LOOKUP_WORDS
 
 
 @njit(cache=True, nogil=True)
@@ -107,7 +56,7 @@ def _read_layout(
     if (body - start) * 8 < HEADER_NBYTES * 8 + count:
         return broken
     store64(starts, np.uint64((start + HEADER_NBYTES) * 8))
-    if not _read_table(data + body + rest_nbytes, table_nbytes, entries, width, starts):
+    if not read_table(data + body + rest_nbytes, table_nbytes, entries, width, starts):
         return broken
     if np.int64(load64(starts + 8 * entries)) > body * 8:
         return broken
@@ -137,7 +86,7 @@ def _complete(
             return False
     behind = load64(ends + 8 * entries)
     left = body * 8 - np.int64(behind)
-    if left < 0 or (exact and left >= 8) or not _gap_is_zero(data, behind, body):
+    if left < 0 or (exact and left >= 8) or not gap_is_zero(data, behind, body):
         return False
     if bias:
         for index in range(count):
@@ -185,7 +134,7 @@ def _decode_chunk(
         behind = (start + HEADER_NBYTES) * 8 + count * symbol_bits
         if behind > body * 8:
             return False
-        _unpack(data + start + HEADER_NBYTES, count, symbol_bits, symbols)
+        unpack(data + start + HEADER_NBYTES, count, symbol_bits, symbols)
         store64(ends, np.uint64(behind))
     elif not decode_runs(
         data,
@@ -195,7 +144,7 @@ def _decode_chunk(
         starts,
         ends,
         symbols,
-        lookups + 8 * slot * (1 << LOOKUP_BITS),
+        lookups + 8 * slot * LOOKUP_WORDS,
         longs + 2 * slot * (1 << LONG_BITS),
         lengths + slot * 256,
         np.int64(load64(most + 8 * slot)),
@@ -269,22 +218,44 @@ def _decode_four_chunks(
         layouts[4 * lane], layouts[4 * lane + 1] = count, slot
         layouts[4 * lane + 2], layouts[4 * lane + 3] = bias, body
     slot = layouts[1]
-    for run in range(expected // run_symbols):
-        if not decode_four(
-            data,
-            size,
-            starts + 8 * run,
-            ends + 8 * run,
-            next_start,
-            symbols + run * run_symbols,
-            expected,
-            run_symbols,
-            lookups + 8 * slot * (1 << LOOKUP_BITS),
-            longs + 2 * slot * (1 << LONG_BITS),
-            lengths + slot * 256,
-            np.int64(load64(most + 8 * slot)),
-            (run + 1) * run_symbols + 8 <= expected + room,
-        ):
+    lookup, long = lookups + 8 * slot * LOOKUP_WORDS, longs + 2 * slot * (1 << LONG_BITS)
+    length, symbols_found = lengths + slot * 256, np.int64(load64(most + 8 * slot))
+    runs, run = expected // run_symbols, 0
+    while run < runs:
+        if is_wide(symbols_found) and run + 1 < runs:
+            whole = decode_eight_wide(
+                data,
+                size,
+                starts + 8 * run,
+                ends + 8 * run,
+                next_start,
+                symbols + run * run_symbols,
+                expected,
+                run_symbols,
+                lookup,
+                long,
+                length,
+                symbols_found,
+            )
+            run += 2
+        else:
+            whole = decode_four(
+                data,
+                size,
+                starts + 8 * run,
+                ends + 8 * run,
+                next_start,
+                symbols + run * run_symbols,
+                expected,
+                run_symbols,
+                lookup,
+                long,
+                length,
+                symbols_found,
+                (run + 1) * run_symbols + 8 <= expected + room,
+            )
+            run += 1
+        if not whole:
             return False
     for lane in range(LANES):
         if not _complete(

@@ -97,3 +97,13 @@ def copy_bytes(typing_context: Any, source: Any, target: Any, count: Any) -> Any
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
+
+
+@_intrinsic
+def leading_zeros(typing_context: Any, word: Any) -> Any:
+    """How many bits of uint64 *word*, which is not 0, are zero above its highest set one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from linksim.codecs.compiled.memory import (
+    leading_zeros,
     load8,
     load16,
     load32,
@@ -21,13 +22,17 @@ from linksim.codecs.compiled.memory import (
     store64,
     store64_highest_first,
 )
-from linksim.codecs.compiled.tables import LONG_BITS, LOOKUP_BITS
+from linksim.codecs.compiled.tables import LONG_BITS, LOOKUP_BITS, SINGLE_BITS
 
 LANES = 4
 _LOOKUPS = 4
 """Look-ups per refill: 4 x 12 bits and a shift of up to 7 fit 64 bits."""
 _STEP_BITS = (_LOOKUPS - 1) * LOOKUP_BITS + LONG_BITS
 """A step takes no more, even if its last look-up fails and a long word is read instead."""
+_WIDE_MOST = 3
+"""Codes whose look-ups give at most so many symbols mostly give one."""
+_MARKER = np.uint64(1 << 63)
+_SINGLE_MASK = np.uint64((1 << SINGLE_BITS) - 1)
 _MASK = np.uint64((1 << LOOKUP_BITS) - 1)
 _LONG_MASK = np.uint64((1 << LONG_BITS) - 1)
 _BYTE = np.uint64(0xFF)
@@ -133,6 +138,117 @@ def _unstall(data: Any, size: Any, bit: Any, place: Any, found: Any, long: Any) 
     if found == 0:
         return _one(data, size, bit, place, long)
     return bit, place
+
+
+@njit(inline="always")
+def _single_step(data: Any, bit: Any, place: Any, single: Any) -> Any:
+    """Four symbols, one look-up each; bits they take, and 0 where the last look-up found none."""
+    # The marker sinks as the window is shifted: its place tells how far.
+    window = load64(data + np.int64(bit >> _THREE)) >> (bit & _SEVEN) | _MARKER
+    found = load16(single + 2 * np.int64(window & _SINGLE_MASK))
+    window >>= found & _SIXTY_THREE
+    store8(place, found >> _EIGHT)
+    found = load16(single + 2 * np.int64(window & _SINGLE_MASK))
+    window >>= found & _SIXTY_THREE
+    store8(place + 1, found >> _EIGHT)
+    found = load16(single + 2 * np.int64(window & _SINGLE_MASK))
+    window >>= found & _SIXTY_THREE
+    store8(place + 2, found >> _EIGHT)
+    found = load16(single + 2 * np.int64(window & _SINGLE_MASK))
+    window >>= found & _SIXTY_THREE
+    store8(place + 3, found >> _EIGHT)
+    return leading_zeros(window), found
+
+
+@njit(cache=True, nogil=True)
+def _slowly(data: Any, size: Any, bit: Any, used: Any, found: Any, place: Any, long: Any) -> Any:
+    """Behind a `_single_step`: the next bit. Where it stalled, four symbols, however long.
+
+    0 where bits begin no word.
+    """
+    if found:
+        return bit + used
+    for _ in range(_LOOKUPS):
+        bit, place = _one(data, size, bit, place, long)
+        if bit == 0:
+            return bit
+    return bit
+
+
+@njit(cache=True, nogil=True)
+def decode_eight_wide(
+    data: Any,
+    size: Any,
+    starts: Any,
+    ends: Any,
+    next_start: Any,
+    place: Any,
+    next_place: Any,
+    run: Any,
+    lookup: Any,
+    long: Any,
+    lengths: Any,
+    most: Any,
+) -> Any:
+    """Twice four runs, the second four right behind the first, for which `is_wide`: in lockstep.
+
+    A look-up waits for the one before; eight lanes keep the processor busy meanwhile. Otherwise as
+    `decode_four`, but nothing behind a run is written.
+    """
+    single = lookup + 8 * (1 << LOOKUP_BITS)
+    last_load = (size - 8) * 8
+    bit0, bit1 = load64(starts), load64(starts + next_start)
+    bit2, bit3 = load64(starts + 2 * next_start), load64(starts + 3 * next_start)
+    bit4, bit5 = load64(starts + 8), load64(starts + 8 + next_start)
+    bit6, bit7 = load64(starts + 8 + 2 * next_start), load64(starts + 8 + 3 * next_start)
+    place1, place2, place3 = place + next_place, place + 2 * next_place, place + 3 * next_place
+    done = np.int64(0)
+    while True:
+        farthest = max(max(max(bit0, bit1), max(bit2, bit3)), max(max(bit4, bit5), max(bit6, bit7)))
+        ahead = last_load - np.int64(farthest)
+        steps = min((run - done) // _LOOKUPS, ahead // (_LOOKUPS * LONG_BITS) + 1)
+        if steps < 1 or ahead < 0:
+            break
+        while steps > 0:
+            used0, found0 = _single_step(data, bit0, place + done, single)
+            used1, found1 = _single_step(data, bit1, place1 + done, single)
+            used2, found2 = _single_step(data, bit2, place2 + done, single)
+            used3, found3 = _single_step(data, bit3, place3 + done, single)
+            used4, found4 = _single_step(data, bit4, place + run + done, single)
+            used5, found5 = _single_step(data, bit5, place1 + run + done, single)
+            used6, found6 = _single_step(data, bit6, place2 + run + done, single)
+            used7, found7 = _single_step(data, bit7, place3 + run + done, single)
+            stalled = (found0 == 0) | (found1 == 0) | (found2 == 0) | (found3 == 0)
+            if stalled | (found4 == 0) | (found5 == 0) | (found6 == 0) | (found7 == 0):
+                bit0 = _slowly(data, size, bit0, used0, found0, place + done, long)
+                bit1 = _slowly(data, size, bit1, used1, found1, place1 + done, long)
+                bit2 = _slowly(data, size, bit2, used2, found2, place2 + done, long)
+                bit3 = _slowly(data, size, bit3, used3, found3, place3 + done, long)
+                bit4 = _slowly(data, size, bit4, used4, found4, place + run + done, long)
+                bit5 = _slowly(data, size, bit5, used5, found5, place1 + run + done, long)
+                bit6 = _slowly(data, size, bit6, used6, found6, place2 + run + done, long)
+                bit7 = _slowly(data, size, bit7, used7, found7, place3 + run + done, long)
+                first, second = min(min(bit0, bit1), min(bit2, bit3)), min(bit4, bit5)
+                if min(min(first, second), min(bit6, bit7)) == 0:
+                    return False
+            else:
+                bit0, bit1, bit2, bit3 = bit0 + used0, bit1 + used1, bit2 + used2, bit3 + used3
+                bit4, bit5, bit6, bit7 = bit4 + used4, bit5 + used5, bit6 + used6, bit7 + used7
+            done += _LOOKUPS
+            steps -= 1
+    whole = True
+    for lane, bit in enumerate((bit0, bit1, bit2, bit3, bit4, bit5, bit6, bit7)):
+        first = place + (lane & 3) * next_place + (lane >> 2) * run
+        bit = _finish_run(data, size, bit, first + done, first + run, lookup, long, lengths, most)
+        store64(ends + (lane & 3) * next_start + (lane >> 2) * 8, bit)
+        whole &= bit > 0
+    return whole
+
+
+@njit(inline="always")
+def is_wide(most: Any) -> Any:
+    """Whether look-ups of a code, which give at most *most* symbols, mostly give one."""
+    return most <= _WIDE_MOST
 
 
 @njit(cache=True, nogil=True)

@@ -12,6 +12,9 @@ from linksim.codecs.prefix_code import MAX_LENGTH_LIMIT, PrefixCode
 
 LOOKUP_BITS = 12
 """Stream bits that one look-up sees: 4096 entries of 8 bytes fit a first-level cache of 32 KiB."""
+SINGLE_BITS = 13
+"""Stream bits that a look-up of one symbol sees: 8192 entries of 2 bytes."""
+LOOKUP_WORDS = (1 << LOOKUP_BITS) + (1 << SINGLE_BITS) // 4
 LOOKUP_SYMBOLS = 6
 LONG_BITS = MAX_LENGTH_LIMIT
 WIDE_BITS = 5
@@ -27,11 +30,12 @@ class CodeTables:
     """What encoder and decoder look up.
 
     `words` uint64 and `lengths` uint8 [256] are by symbol; `pair_words` uint32 and `pair_lengths`
-    uint8 [65536] by two symbols, the first in the low byte. `lookup` uint64 [4096] is by the next
+    uint8 [65536] by two symbols, the first in the low byte. `lookup` uint64 [6144] is by the next
     stream bits: bits 0-7 hold the bits used, 8-15 how many symbols (at most six; 0 where the next
-    word is longer than the look-up or none), the bytes from the highest down the symbols. `long`
-    uint16 [65536] is by the next 16 stream bits: symbol, and from bit 8 the length of its word, 0
-    where none begins so.
+    word is longer than the look-up or none), the bytes from the highest down the symbols. Behind
+    it lie, as bytes, 8192 uint16 by the next 13 bits for one symbol: length, and from bit 8 the
+    symbol; 0 where it is longer. `long` uint16 [65536] is by the next 16 stream bits: symbol, and
+    from bit 8 the length of its word, 0 where none begins so.
     """
 
     words: NDArray[np.uint64]
@@ -68,7 +72,7 @@ def code_tables(code: PrefixCode) -> CodeTables:
         lengths.astype(np.uint8),
         pair_words.astype(np.uint32),
         pair_lengths.astype(np.uint8),
-        lookup,
+        np.concatenate([lookup, _single_table(long)]),
         long,
         np.array(max(1, int((lookup >> np.uint64(_COUNT_SHIFT) & np.uint64(0xFF)).max()))),
         np.array(int(mean_bits > WIDE_BITS)),
@@ -79,6 +83,16 @@ def _long_table(code: PrefixCode) -> NDArray[np.uint16]:
     symbols, lengths = code.decode_table
     entries = symbols.astype(np.uint16) | (lengths << 8).astype(np.uint16)
     return np.tile(entries, 1 << (LONG_BITS - code.max_length))
+
+
+def _single_table(long: NDArray[np.uint16]) -> NDArray[np.uint64]:
+    """One symbol a look-up, four entries a word."""
+    entries = long[: 1 << SINGLE_BITS]
+    length = entries >> 8
+    # Codes of at most the look-up's length do not depend on the bits above it.
+    fits = (length > 0) & (length <= SINGLE_BITS)
+    packed = np.where(fits, (entries & 0xFF) << 8 | length, 0).astype("<u2")
+    return packed.view(np.uint64)
 
 
 def _lookup_table(long: NDArray[np.uint16]) -> NDArray[np.uint64]:
