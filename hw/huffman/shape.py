@@ -1,0 +1,138 @@
+"""What an encoder is built for, validated, and the constants that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from linksim.codecs import Codebook
+from linksim.codecs.chunk import HEADER_BITS, MAX_CHUNK_SYMBOLS
+
+VALUES_PER_CYCLE = (4, 8, 16, 32, 64)
+MAX_BOOKS = 8
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Parameters of one encoder. Raises ValueError for those that make none, and says why.
+
+    A *value* is one coded symbol with its rest bits; in the pooled view of a 16-bit format that is
+    one byte of a number.
+    """
+
+    symbol_bits: int
+    rest_bits: int
+    min_length: int
+    max_length: int
+    values_per_cycle: int
+    payload_nbytes: int
+    run_symbols: int
+
+    @classmethod
+    def of(
+        cls,
+        codebooks: Sequence[Codebook],
+        *,
+        values_per_cycle: int,
+        payload_nbytes: int,
+        run_symbols: int,
+    ) -> EncoderShape:
+        """The shape that *codebooks* ask for; all of one number format, view and length limit."""
+        if not 1 <= len(codebooks) <= MAX_BOOKS:
+            raise ValueError(f"{len(codebooks)} codebooks: expected 1 to {MAX_BOOKS}")
+        if len({(book.dtype, book.view) for book in codebooks}) != 1:
+            raise ValueError("codebooks of different number formats or views")
+        if len({book.max_length for book in codebooks}) != 1:
+            raise ValueError(
+                "codebooks of different max_length: their entry points would differ in width"
+            )
+        for book in codebooks:
+            if book.family != "huffman":
+                raise ValueError(
+                    f"codebook {book.name!r} is of family {book.family!r}: expected huffman"
+                )
+            if 0 in book.lengths:
+                raise ValueError(
+                    f"codebook {book.name!r} has no code for symbol {book.lengths.index(0)}: "
+                    "expected a code for every symbol"
+                )
+        view = codebooks[0].symbol_view
+        return cls(
+            symbol_bits=view.symbol_bits,
+            rest_bits=view.rest_bits,
+            min_length=min(min(book.lengths) for book in codebooks),
+            max_length=codebooks[0].max_length,
+            values_per_cycle=values_per_cycle,
+            payload_nbytes=payload_nbytes,
+            run_symbols=run_symbols,
+        )
+
+    def __post_init__(self) -> None:
+        if self.values_per_cycle not in VALUES_PER_CYCLE:
+            listed = ", ".join(map(str, VALUES_PER_CYCLE))
+            raise ValueError(f"values_per_cycle is {self.values_per_cycle}: expected {listed}")
+        if not 64 <= self.payload_nbytes <= 4096 or self.payload_nbytes % 4:
+            raise ValueError(
+                f"payload_nbytes is {self.payload_nbytes}: expected a multiple of 4, 64 to 4096"
+            )
+        q = self.run_symbols
+        if not 16 <= q <= MAX_CHUNK_SYMBOLS or q & (q - 1):
+            raise ValueError(
+                f"run_symbols is {q}: expected a power of two, 16 to {MAX_CHUNK_SYMBOLS}"
+            )
+        if q < self.values_per_cycle:
+            raise ValueError(
+                f"run_symbols is {q}: a row of {self.values_per_cycle} values could reach two "
+                "entry points, and the table takes one a cycle"
+            )
+        if self.raw_values < self.values_per_cycle:
+            raise ValueError(
+                f"a raw flit of {self.payload_nbytes} bytes holds {self.raw_values} values: a row "
+                f"of {self.values_per_cycle} could close two flits, and one leaves a cycle"
+            )
+
+    @property
+    def payload_bits(self) -> int:
+        """Bits of one flit payload."""
+        return 8 * self.payload_nbytes
+
+    @property
+    def body_bits(self) -> int:
+        """Bits of a payload behind the header."""
+        return self.payload_bits - HEADER_BITS
+
+    @property
+    def raw_values(self) -> int:
+        """Values that a raw flit holds; a flit that holds more is coded."""
+        return min(self.body_bits // (self.symbol_bits + self.rest_bits), MAX_CHUNK_SYMBOLS)
+
+    @property
+    def max_values(self) -> int:
+        """No flit holds more values than this."""
+        coded = self.body_bits // (self.min_length + self.rest_bits)
+        return max(self.raw_values, min(coded, MAX_CHUNK_SYMBOLS))
+
+    @property
+    def entry_bits(self) -> int:
+        """Width of an entry point."""
+        return (self.run_symbols * self.max_length).bit_length()
+
+    @property
+    def max_entries(self) -> int:
+        """Most entry points a flit has."""
+        return (self.max_values - 1) // self.run_symbols
+
+    def table_nbytes(self, entries: int) -> int:
+        """Bytes of a table of *entries* entry points."""
+        return (entries * self.entry_bits + 7) // 8
+
+    @property
+    def row_bits(self) -> int:
+        """Most code bits of a row."""
+        return self.values_per_cycle * self.max_length
+
+    @property
+    def max_spent(self) -> int:
+        """Most code and rest bits of an open flit: one that will go raw may overflow its code."""
+        overflowing = (self.raw_values + self.values_per_cycle) * (self.max_length + self.rest_bits)
+        return max(self.payload_bits, overflowing)
