@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +60,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return {key: loaded[key] for key in loaded.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise LinksimError(f"{path}: not a whole {path.suffix} file: {error}") from None
-
-
-def iterate_tensor_files(paths: list[Path]) -> Iterator[tuple[str, Tensor]]:
-    """(`file stem/tensor name`, values) of every tensor in *paths*, in file order."""
-    for path in paths:
-        for key, values in read_tensors(path).items():
-            yield f"{path.stem}/{key}", values
 
 
 def _read_bytes(path: Path, limit: int = -1) -> bytes:
