@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,3 +166,9 @@ def test_no_pickle_is_ever_loaded(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: ".".join(dotted(path)) or "linksim")
 def test_files_stay_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+def test_the_command_line_loads_no_drawing_library() -> None:
+    """Drawing takes a second to load, and most commands never draw."""
+    program = "import sys, linksim.cli; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0  # noqa: S603

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +24,11 @@ from numpy.typing import NDArray
 from linksim.codecs.chunk import MAX_BIAS, MAX_SLOTS, MIN_BIAS
 from linksim.codecs.code_families import family_lengths
 from linksim.codecs.codebook import ANY_KIND, DEFAULT_MAX_LENGTH, Codebook
+from linksim.codecs.planning import bias_candidates, biased_bits, rolled
 from linksim.errors import LinksimError
 from linksim.tensors.histograms import Histogram
 from linksim.tensors.views import SymbolView
 
-Number = TypeVar("Number", np.int64, np.float64)
 Shares = NDArray[np.float64]
 """Distributions, float64 [tensors, alphabet]; every row sums to 1."""
 
@@ -92,7 +91,7 @@ class Smoothing:
             octaves = np.arange(-reach, reach + 1)
             weights = self.ratio ** np.abs(octaves)
             # Summed in a fixed order, not by a dot product, so that books are the same everywhere.
-            spread = (_rolled(shares, octaves * step) * weights).sum(axis=1)
+            spread = (rolled(shares, octaves * step) * weights).sum(axis=1)
             mixed = mixed + tail * spread / weights.sum()
         return np.maximum(1, np.rint(mixed * TOTAL_COUNT)).astype(np.int64)
 
@@ -123,28 +122,6 @@ class _Assignment:
         return np.array_equal(self.book_of, other.book_of) and np.array_equal(
             self.bias_of, other.bias_of
         )
-
-
-def bias_candidates(step: int) -> NDArray[np.int64]:
-    """Biases a scale can ask for, the nearest to 0 first, the negative of two: int64 [n]."""
-    biases = range(MIN_BIAS, MAX_BIAS + 1)
-    return np.array(sorted((b for b in biases if (b % step == 0 if step else b == 0)), key=abs))
-
-
-def biased_bits(
-    histograms: NDArray[Number], lengths: NDArray[Number], biases: NDArray[np.int64]
-) -> NDArray[Number]:
-    """Code length of every histogram under every bias, in bits, without framing.
-
-    *histograms* [n, alphabet] (or distributions) and *lengths* [alphabet] give [n, biases].
-    """
-    # Coding symbol - b is looking the code length up b places further.
-    return np.asarray(histograms @ _rolled(lengths, biases))
-
-
-def _rolled(row: NDArray[Number], shifts: NDArray[np.int64]) -> NDArray[Number]:
-    """*row* [n] rolled by each of *shifts*: [n, shifts]. Faster than np.roll for short rows."""
-    return np.asarray(row[(np.arange(len(row))[:, None] - shifts) % len(row)])
 
 
 def fit_books(

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linksim.codecs.book_fitting import biased_bits
 from linksim.codecs.chunk import MAX_BIAS, MIN_BIAS
 from linksim.codecs.codebook import DEFAULT_MAX_LENGTH, Codebook
+from linksim.codecs.planning import biased_bits
 from linksim.codecs.prefix_code import package_merge
 from linksim.errors import LinksimError
 from linksim.tensors.histograms import chunk_histograms

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from linksim.codecs.book_fitting import bias_candidates, biased_bits, fit_books
+from linksim.codecs.book_fitting import fit_books
 from linksim.codecs.codebook import DEFAULT_MAX_LENGTH, Codebook
 from linksim.codecs.fixed import HuffmanFixed
+from linksim.codecs.planning import bias_candidates, biased_bits
 from linksim.codecs.prefix_code import package_merge
 from linksim.errors import LinksimError
 from linksim.studies.link_bias import FLIT_VALUES, LinkBias, link_bias
-from linksim.studies.travel_figures import travel_figure
 from linksim.studies.travel_messages import Message, messages_of
 from linksim.studies.travel_results import (
     ACROSS_MODELS_PERCENT,
@@ -208,6 +208,9 @@ def study_document(judge: Judge, travelled: Sequence[Travel], out: Path) -> dict
     `within` says how many sites are as near to their own Huffman code as aimed at, `sites` and
     `messages` hold all losses, `link_bias` the bias policies of the link profile.
     """
+    # Imported here: drawing takes a second to load and most commands never draw.
+    from linksim.studies.travel_figures import travel_figure
+
     sites = by_site(travelled)
     out.mkdir(parents=True, exist_ok=True)
     origins = dict.fromkeys(m.origin for m in judge.messages if m.origin)

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from linksim.codecs import HuffmanFixed, book_fitting
 from linksim.codecs.book_fitting import (
     Smoothing,
-    bias_candidates,
-    biased_bits,
     fit_books,
     scale_step,
 )
 from linksim.codecs.chunk import MAX_BIAS, MIN_BIAS
+from linksim.codecs.planning import bias_candidates, biased_bits
 from linksim.codecs.prefix_code import package_merge
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import FORMAT_NAMES, number_format

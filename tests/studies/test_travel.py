@@ -254,7 +254,7 @@ def test_the_claims_hold_on_real_tensors(real_gemma: Path, bundled_trace: Path) 
 def test_the_figure_needs_no_known_scheme() -> None:
     judge = Judge([Message("a", "s", "0", draw(4, 8, 1)), Message("b", "t", "0", draw(4, 8, 2))])
     travelled = [judge.travel(message) for message in judge.messages]
-    with patch("linksim.studies.travel.travel_figure") as drawn:
+    with patch("linksim.studies.travel_figures.travel_figure") as drawn:
         document = study_document(judge, travelled, Path())
     assert drawn.call_count == 1
     assert document["link_bias"] == []

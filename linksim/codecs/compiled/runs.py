@@ -1,8 +1,9 @@
 """Decoding runs of code words, compiled.
 
-Four runs are decoded side by side; every step looks up twelve stream bits, which gives up to six
-symbols. Nothing outside the arrays is read or written, whatever the message holds: a step's load is
-proved to lie inside the message before it, what is nearer to the end is left to a guarded reader.
+Four runs are decoded side by side; every look-up sees twelve stream bits and gives up to six
+symbols. Where codes are so long that it would mostly give one, eight runs go in lockstep. Nothing
+outside the arrays is read or written, whatever the message holds: a step's load is proved to lie
+inside the message before it, what is nearer to the end is left to a guarded reader.
 """
 
 from __future__ import annotations
