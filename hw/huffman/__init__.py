@@ -1,6 +1,6 @@
 """The single-stage Huffman encoder of the link profile."""
 
 from hw.huffman.encoder import LinkEncoder
-from hw.huffman.shape import EncoderShape
+from hw.huffman.shape import LinkShape
 
-__all__ = ["EncoderShape", "LinkEncoder"]
+__all__ = ["LinkEncoder", "LinkShape"]

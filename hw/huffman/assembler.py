@@ -6,16 +6,16 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.huffman.shape import EncoderShape
+from hw.huffman.shape import LinkShape
 from linksim.codecs.chunk import HEADER_BITS
 
 
-def flit_layout(shape: EncoderShape) -> data.StructLayout:
+def flit_layout(shape: LinkShape) -> data.StructLayout:
     """A flit payload, bit i of byte b at 8 b + i, and whether a message begins or ends with it."""
     return data.StructLayout({"payload": shape.payload_bits, "first": 1, "last": 1})
 
 
-def closing_layout(shape: EncoderShape, slot_bits: int) -> data.StructLayout:
+def closing_layout(shape: LinkShape, slot_bits: int) -> data.StructLayout:
     """What is known of a flit when it closes.
 
     values: how many it has. coded: or raw. table_start, rest_start: bytes of the payload before the
@@ -54,7 +54,7 @@ class FlitAssembler(wiring.Component):
 
     latency = 1
 
-    def __init__(self, shape: EncoderShape, *, slot_bits: int):
+    def __init__(self, shape: LinkShape, *, slot_bits: int):
         self.shape = shape
         row = shape.values_per_cycle
         super().__init__(

@@ -8,11 +8,11 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.huffman.shape import EncoderShape
+from hw.huffman.shape import LinkShape
 from linksim.codecs.chunk import MAX_CHUNK_SYMBOLS
 
 
-def placement_layout(shape: EncoderShape, slot_bits: int) -> data.StructLayout:
+def placement_layout(shape: LinkShape, slot_bits: int) -> data.StructLayout:
     """What the cutter says of a row.
 
     index, code_bits, entries: values, code bits and entry points of the open flit before this row.
@@ -85,7 +85,7 @@ class FlitCutter(wiring.Component):
 
     Latency 2 cycles, one row a cycle; it never waits. The first cycle does what needs no state, so
     that the loop from one row to the next is a comparison and a selection. At most one flit closes
-    in a row, because a raw flit holds a whole row (`EncoderShape` sees to it). The last flit of a
+    in a row, because a raw flit holds a whole row (`LinkShape` sees to it). The last flit of a
     message closes one row later, with no value of it: that row is the first of the next message,
     which closes nothing itself, or a gap.
 
@@ -98,7 +98,7 @@ class FlitCutter(wiring.Component):
 
     latency = 2
 
-    def __init__(self, shape: EncoderShape, *, slot_bits: int):
+    def __init__(self, shape: LinkShape, *, slot_bits: int):
         self.shape = shape
         places = shape.values_per_cycle
         super().__init__(

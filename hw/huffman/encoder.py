@@ -14,11 +14,11 @@ from hw.huffman.cutter import FlitCutter
 from hw.huffman.entry_points import EntryPointTable
 from hw.huffman.row_merger import RowMerger
 from hw.huffman.row_placer import RowPlacer
-from hw.huffman.shape import EncoderShape
+from hw.huffman.shape import LinkShape
 from linksim.codecs import Codebook
 
 
-def row_layout(shape: EncoderShape, slot_bits: int) -> data.StructLayout:
+def row_layout(shape: LinkShape, slot_bits: int) -> data.StructLayout:
     """A row of values as it enters the encoder.
 
     symbols, rest: one per place; places from *count* on are ignored.
@@ -54,7 +54,7 @@ class LinkEncoder(wiring.Component):
     ----------
     codebooks: 1 to 8 books of one number format and view, numbered from slot 1.
     values_per_cycle: W, 4, 8, 16, 32 or 64.
-    payload_nbytes: P, a multiple of 4 from 64 to 4096.
+    payload_nbytes: P, from 64 to 4096.
     run_symbols: q, values between two entry points.
 
     Raises
@@ -76,7 +76,7 @@ class LinkEncoder(wiring.Component):
         run_symbols: int = 64,
     ):
         self.codebooks = tuple(codebooks)
-        self.shape = EncoderShape.of(
+        self.shape = LinkShape.of(
             self.codebooks,
             values_per_cycle=values_per_cycle,
             payload_nbytes=payload_nbytes,
@@ -114,7 +114,7 @@ class LinkEncoder(wiring.Component):
 class _Pipeline(wiring.Component):
     """The encoder without flow control: a row, or a gap, every cycle."""
 
-    def __init__(self, codebooks: Sequence[Codebook], shape: EncoderShape, slot_bits: int):
+    def __init__(self, codebooks: Sequence[Codebook], shape: LinkShape, slot_bits: int):
         self.codebooks = codebooks
         self.shape = shape
         self.slot_bits = slot_bits

@@ -6,7 +6,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.huffman.shape import EncoderShape
+from hw.huffman.shape import LinkShape
 
 
 class EntryPointTable(wiring.Component):
@@ -24,7 +24,7 @@ class EntryPointTable(wiring.Component):
 
     latency = 1
 
-    def __init__(self, shape: EncoderShape):
+    def __init__(self, shape: LinkShape):
         self.shape = shape
         super().__init__(
             {

@@ -1,4 +1,4 @@
-"""What an encoder is built for, validated, and the constants that follow from it."""
+"""What an encoder or decoder is built for, validated, and the constants that follow from it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MAX_BOOKS = 8
 
 
 @dataclass(frozen=True)
-class EncoderShape:
-    """Parameters of one encoder. Raises ValueError for those that make none, and says why.
+class LinkShape:
+    """Parameters of an encoder or decoder. Raises ValueError for those that make none.
 
     A *value* is one coded symbol with its rest bits; in the pooled view of a 16-bit format that is
     one byte of a number.
@@ -27,6 +27,7 @@ class EncoderShape:
     values_per_cycle: int
     payload_nbytes: int
     run_symbols: int
+    words_per_flit: int = 1
 
     @classmethod
     def of(
@@ -36,7 +37,8 @@ class EncoderShape:
         values_per_cycle: int,
         payload_nbytes: int,
         run_symbols: int,
-    ) -> EncoderShape:
+        words_per_flit: int = 1,
+    ) -> LinkShape:
         """The shape that *codebooks* ask for; all of one number format, view and length limit."""
         if not 1 <= len(codebooks) <= MAX_BOOKS:
             raise ValueError(f"{len(codebooks)} codebooks: expected 1 to {MAX_BOOKS}")
@@ -65,15 +67,18 @@ class EncoderShape:
             values_per_cycle=values_per_cycle,
             payload_nbytes=payload_nbytes,
             run_symbols=run_symbols,
+            words_per_flit=words_per_flit,
         )
 
     def __post_init__(self) -> None:
         if self.values_per_cycle not in VALUES_PER_CYCLE:
             listed = ", ".join(map(str, VALUES_PER_CYCLE))
             raise ValueError(f"values_per_cycle is {self.values_per_cycle}: expected {listed}")
-        if not 64 <= self.payload_nbytes <= 4096 or self.payload_nbytes % 4:
+        if not 64 <= self.payload_nbytes <= 4096:
+            raise ValueError(f"payload_nbytes is {self.payload_nbytes}: expected 64 to 4096")
+        if not 1 <= self.words_per_flit <= self.payload_nbytes:
             raise ValueError(
-                f"payload_nbytes is {self.payload_nbytes}: expected a multiple of 4, 64 to 4096"
+                f"words_per_flit is {self.words_per_flit}: expected 1 to {self.payload_nbytes}"
             )
         q = self.run_symbols
         if not 16 <= q <= MAX_CHUNK_SYMBOLS or q & (q - 1):
@@ -90,6 +95,11 @@ class EncoderShape:
                 f"a raw flit of {self.payload_nbytes} bytes holds {self.raw_values} values: a row "
                 f"of {self.values_per_cycle} could close two flits, and one leaves a cycle"
             )
+
+    @property
+    def word_nbytes(self) -> int:
+        """Bytes of a word; the last word of a flit is zero above the payload."""
+        return -(-self.payload_nbytes // self.words_per_flit)
 
     @property
     def payload_bits(self) -> int:

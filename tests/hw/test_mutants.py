@@ -15,7 +15,7 @@ from hw.huffman.code_rom import CodeRom
 from hw.huffman.cutter import FlitCutter
 from hw.huffman.entry_points import EntryPointTable
 from hw.huffman.row_placer import RowPlacer
-from hw.huffman.shape import EncoderShape
+from hw.huffman.shape import LinkShape
 from tests.hw.messages import drawn, just_full, steep_book
 from tests.hw.simulation import HardwareEncoder, encode_in_software
 
@@ -96,11 +96,11 @@ def test_a_broken_module_is_caught(cls, add, monkeypatch):
 
 @pytest.mark.parametrize(("name", "value"), CONSTANTS)
 def test_a_wrong_constant_is_caught(name, value, monkeypatch):
-    monkeypatch.setattr(EncoderShape, name, property(value))
+    monkeypatch.setattr(LinkShape, name, property(value))
     assert not agrees()
 
 
 def test_a_table_of_another_size_is_caught(monkeypatch):
-    sound = EncoderShape.table_nbytes
-    monkeypatch.setattr(EncoderShape, "table_nbytes", lambda self, k: sound(self, k) + (k == 2))
+    sound = LinkShape.table_nbytes
+    monkeypatch.setattr(LinkShape, "table_nbytes", lambda self, k: sound(self, k) + (k == 2))
     assert not agrees()

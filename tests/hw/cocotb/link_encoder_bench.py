@@ -14,14 +14,14 @@ from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, with_timeout
 
 from hw.huffman.encoder import row_layout
-from hw.huffman.shape import EncoderShape
+from hw.huffman.shape import LinkShape
 from linksim.codecs import CodebookSet, HuffmanFixed
 from tests.conftest import gaussian
 
 WIDTH = int(os.environ["LINKSIM_WIDTH"])
 PAYLOAD = int(os.environ["LINKSIM_PAYLOAD"])
 BOOK = CodebookSet.shipped("universal").select("bf16", "exponent", "any")[0]
-SHAPE = EncoderShape.of([BOOK], values_per_cycle=WIDTH, payload_nbytes=PAYLOAD, run_symbols=64)
+SHAPE = LinkShape.of([BOOK], values_per_cycle=WIDTH, payload_nbytes=PAYLOAD, run_symbols=64)
 ROW = row_layout(SHAPE, slot_bits=1)
 
 
