@@ -22,8 +22,8 @@ class LinkReceiver(wiring.Component):
     other than four words are dropped, and `refused` is 1 for a cycle; `expected` is the number that
     must come next, which is what a retry asks for (go-back-N). A dropped flit leaves no trace.
 
-    **Latency**: *latency* cycles from a flit's last word to its first payload word being offered: 5,
-    and one for every further flit word that reaches into that payload word.
+    **Latency**: *latency* cycles from a flit's last word to its first payload word being offered:
+    5, and one for every further flit word that reaches into that payload word.
     **Throughput**: one flit word a cycle; `i.ready` falls when *flits* flits wait to be taken.
 
     Parameters

@@ -50,7 +50,7 @@ class LinkTransmitter(wiring.Component):
     Flits are numbered modulo 256 from 0 after reset. Keeping them until the other end has them is
     the adapter's retry buffer, which this is not.
 
-    **Latency**: 3 cycles from the payload word that completes a flit word to that being offered.
+    **Latency**: 4 cycles from the payload word that completes a flit word to that being offered.
     **Throughput**: one flit word a cycle. **Back-pressure**: everything stands still while a word
     is offered and not taken.
 
@@ -59,7 +59,7 @@ class LinkTransmitter(wiring.Component):
     i: In, stream of `word_layout`. o: Out, stream of `flit_word_layout`.
     """
 
-    latency = 3
+    latency = 4
 
     def __init__(self, shape: LinkShape):
         self.shape = shape
@@ -101,20 +101,24 @@ class LinkTransmitter(wiring.Component):
         with m.If(place == 0):
             m.d.comb += word[: len(header.as_value())].eq(header)
 
-        # One stage for the word's own parities, one to join both words of a half.
+        # One stage to choose the word's bytes, one for its parities, one to join those of a half.
+        chosen = Signal(flit_word_layout(), reset_less=True)
         plain = Signal(flit_word_layout(), reset_less=True)
-        own, closes = Signal(8 * CHECKSUM_NBYTES, reset_less=True), Signal()
-        filled = Signal()
-        before = Signal.like(own)
+        own, before = Signal(8 * CHECKSUM_NBYTES, reset_less=True), Signal(8 * CHECKSUM_NBYTES)
+        held, filled = Signal(), Signal()
+        held_place, closes = Signal.like(place), Signal()
         whole = Signal.like(own)
         m.d.comb += whole.eq(own ^ word_checksum(before))
         with m.If(advance):
             m.d.sync += [
-                filled.eq(gearbox.o.valid),
-                plain.data.eq(word),
-                plain.end.eq(gearbox.o.p.end),
-                own.eq(word_checksum(word)),
-                closes.eq(place[0]),
+                held.eq(gearbox.o.valid),
+                chosen.data.eq(word),
+                chosen.end.eq(gearbox.o.p.end),
+                held_place.eq(place),
+                filled.eq(held),
+                plain.eq(chosen),
+                own.eq(word_checksum(chosen.data)),
+                closes.eq(held_place[0]),
                 self.o.valid.eq(filled),
                 self.o.p.eq(plain),
             ]
