@@ -8,7 +8,7 @@ BOOKS := build/codebooks.json
 FROM_BATCH := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help sim test check format verilog cocotb bench study clean real-gemma
+.PHONY: help sim test check format verilog synth long-run characterize cocotb formal bench study clean real-gemma
 
 help:
 	@echo "make sim         replay the bundled trace: tables here, figures in results/"
@@ -19,7 +19,11 @@ help:
 	@echo "make bench       speed of the codec beside huff0 (LIBZSTD=libzstd.a, GEMMA=folder), then random bytes"
 	@echo "make clean       remove .venv, build and caches"
 	@echo "make verilog     the hardware as Verilog, in build/verilog"
+	@echo "make synth       gates of the hardware; with LIBERTY=library.lib.gz area and clock (CORES=, ECP5=8)"
+	@echo "make long-run    the whole trace through compiled cores, compared bit for bit (CORES=)"
+	@echo "make characterize  engine records, table and figure from both"
 	@echo "make cocotb      that Verilog under cocotb, in Icarus Verilog or Verilator"
+	@echo "make formal      proofs about the hardware, each with mutants that must fail (ONLY=name)"
 
 # One stamp per set of packages; requirements.lock pins every version.
 $(VENV)/pip.stamp:
@@ -37,7 +41,7 @@ $(VENV)/sim.stamp: $(VENV)/pip.stamp pyproject.toml requirements.lock
 
 $(VENV)/test.stamp: $(VENV)/sim.stamp
 	@echo "installing what the tests need (PyTorch among it: this takes a while the first time)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,capture,hw]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,capture,hw,synthesis]'
 	@touch $@
 
 $(VENV)/hw.stamp: $(VENV)/sim.stamp
@@ -53,7 +57,7 @@ sim: $(VENV)/sim.stamp
 	@$(BIN)/linksim replay traces/scenarios/*.toml --trace $(TRACE) --out results
 
 test: $(VENV)/test.stamp
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: $(VENV)/test.stamp
 	@$(BIN)/ruff format --check .
@@ -79,9 +83,27 @@ real-gemma: $(VENV)/sim.stamp
 verilog: $(VENV)/hw.stamp
 	@$(BIN)/python -m hw.verilog --out build/verilog
 
+$(VENV)/synthesis.stamp: $(VENV)/hw.stamp
+	@echo "installing what synthesis needs (Yosys and nextpnr, 280 MB)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[synthesis]'
+	@touch $@
+
+# Gates alone take minutes for all cores; area and clock take longer, and OpenSTA for the clock.
+synth: $(VENV)/synthesis.stamp
+	@$(BIN)/python -m hw.synthesis --cores $(CORES) --liberty $(LIBERTY) --ecp5 $(or $(ECP5),0)
+
+long-run: $(VENV)/hw.stamp
+	@$(BIN)/python -m hw.long_run --cores $(CORES)
+
+characterize: $(VENV)/hw.stamp
+	@$(BIN)/python -m hw.characterize --cores $(CORES)
+
 # Verilator comes as a package too; it needs a C++ compiler, and without one the test says so.
-cocotb: $(VENV)/hw.stamp
+cocotb: $(VENV)/synthesis.stamp
 	@LINKSIM_COCOTB=1 $(BIN)/python -m pytest -q -rs tests/hw/cocotb
+
+formal: $(VENV)/synthesis.stamp
+	@$(BIN)/python -m hw.formal $(if $(ONLY),--only $(ONLY))
 
 # Times hold for the machine they are taken on; the second command ends where the codec is broken.
 bench: $(VENV)/sim.stamp

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
-from hw.huffman import LinkEncoder
-from linksim.codecs import CodebookSet
+from hw.cores import CONFIGURATIONS, selected
 from linksim.writing import written_whole
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A core with all of its parameters."""
-
-    name: str
-    build: Callable[[], wiring.Component]
-
-    @property
-    def module(self) -> str:
-        """Name of the Verilog module."""
-        return self.name.replace("-", "_")
-
-
-def _encoder(values_per_cycle: int) -> Configuration:
-    def build() -> LinkEncoder:
-        books = CodebookSet.shipped("universal").select("bf16", "exponent", "any")
-        return LinkEncoder(codebooks=books, values_per_cycle=values_per_cycle)
-
-    return Configuration(f"huffman-encoder-w{values_per_cycle}", build)
-
-
-CONFIGURATIONS = tuple(_encoder(width) for width in (4, 8, 16, 32))
-"""The encoder for flit payloads of 240 bytes with the shipped codebook for bf16 exponents."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +42,12 @@ def convert(core: wiring.Component, module: str) -> str:
     return verilog.convert(core, name=module, strip_internal_attrs=True)
 
 
+def digest(core: wiring.Component) -> str:
+    """SHA-256 that two cores share if they are the same, wherever their sources stand."""
+    text = rtlil.convert(core, name="core", emit_src=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write what is asked for and print module, ports and lines of each."""
     parser = argparse.ArgumentParser(prog="python -m hw.verilog", description=__doc__)
@@ -80,9 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    for configuration in CONFIGURATIONS:
-        if options.only and configuration.name not in options.only:
-            continue
+    for configuration in selected(options.only or ()):
         core = configuration.build()
         text = convert(core, configuration.module)
         path = options.out / f"{configuration.name}.v"

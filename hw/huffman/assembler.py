@@ -1,115 +1,186 @@
-"""The flit buffer: rows gather in it, coded and raw, until the flit closes and leaves whole."""
+"""The second half of the encoder: rows whose flits are known become words of flits."""
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from collections.abc import Sequence
+
+from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.huffman.arithmetic import below, registered, settled
+from hw.huffman.code_rom import CodeRom
+from hw.huffman.delay_line import DelayLine
+from hw.huffman.entry_points import EntryPointTable
+from hw.huffman.flit_buffer import closing_layout
+from hw.huffman.placers import CodePlacer, RestPlacer, rest_row_layout
+from hw.huffman.planner import planned_layout
+from hw.huffman.row_packer import RowPacker
 from hw.huffman.shape import LinkShape
-from linksim.codecs.chunk import HEADER_BITS
-
-
-def flit_layout(shape: LinkShape) -> data.StructLayout:
-    """A flit payload, bit i of byte b at 8 b + i, and whether a message begins or ends with it."""
-    return data.StructLayout({"payload": shape.payload_bits, "first": 1, "last": 1})
-
-
-def closing_layout(shape: LinkShape, slot_bits: int) -> data.StructLayout:
-    """What is known of a flit when it closes.
-
-    values: how many it has. coded: or raw. table_start, rest_start: bytes of the payload before the
-    table and before the rest bytes. slot, first, last: its message's slot, and whether the message
-    begins or ends with it.
-    """
-    return data.StructLayout(
-        {
-            "values": range(shape.max_values + 1),
-            "coded": 1,
-            "table_start": range(shape.payload_nbytes + 1),
-            "rest_start": range(shape.payload_nbytes + 1),
-            "slot": slot_bits,
-            "first": 1,
-            "last": 1,
-        }
-    )
+from linksim.codecs import Codebook
 
 
 class FlitAssembler(wiring.Component):
-    """Keeps the open flit in three buffers: code words, raw symbols and rest bytes.
+    """Looks up code words, packs them, and brings them and the rest bytes to their places.
 
-    Where the rest bytes stand is known only when the flit closes, for they end at its table: they
-    gather from place 0 and are shifted then. Symbols are kept raw only as far as a raw flit goes.
+    A raw flit takes the same way as a coded one: its symbols stand in for code words.
 
-    Latency 1 cycle, one row and one flit a cycle; it never waits.
+    Latency *latency* cycles, one row a cycle; the rest bytes of a row come
+    `LinkShape.words_per_flit` - 1 cycles behind its code words.
 
     Members
     -------
-    codes, symbols, rest: In, what a row adds to the open flit, at its place.
-    next_codes, next_symbols, next_rest: In, what it opens the next flit with.
-    close, closing, table: In, the open flit is complete with this row, and what it is.
-    valid: Out, a flit closed with the row before. flit: Out, see `flit_layout`; kept while not
-    valid.
+    moves: In, the outputs are taken; while it is low those of rows are zero.
+    valid: In, there is a row. planned: In, see `planned_layout`.
+    codes, next_codes, rest, next_rest, closes, closing, table: Out, for `FlitBuffer`.
     """
 
-    latency = 1
-
-    def __init__(self, shape: LinkShape, *, slot_bits: int):
+    def __init__(self, codebooks: Sequence[Codebook], shape: LinkShape, *, slot_bits: int):
+        self.codebooks = tuple(codebooks)
         self.shape = shape
-        row = shape.values_per_cycle
+        self.slot_bits = slot_bits
+        self.packer = RowPacker(shape)
+        self.placer = CodePlacer(shape)
+        self.latency = self.packer.latency
         super().__init__(
             {
-                "codes": In(shape.body_bits),
-                "symbols": In(shape.raw_values * shape.symbol_bits),
-                "rest": In(shape.max_values * shape.rest_bits),
-                "next_codes": In(shape.row_bits),
-                "next_symbols": In(row * shape.symbol_bits),
-                "next_rest": In(row * shape.rest_bits),
-                "close": In(1),
-                "closing": In(closing_layout(shape, slot_bits)),
-                "table": In(8 * shape.table_nbytes(shape.max_entries)),
-                "valid": Out(1),
-                "flit": Out(flit_layout(shape)),
+                "moves": In(1),
+                "valid": In(1),
+                "planned": In(planned_layout(shape, slot_bits)),
+                "codes": Out(len(self.placer.placed)),
+                "next_codes": Out(len(self.placer.opening)),
+                "rest": Out(shape.payload_bits),
+                "next_rest": Out(shape.payload_bits),
+                "closes": Out(1),
+                "closing": Out(closing_layout(shape, slot_bits)),
+                "table": Out(8 * shape.table_nbytes(shape.max_entries)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        codes = self._gathered(m, self.codes, self.next_codes, "codes")
-        symbols = self._gathered(m, self.symbols, self.next_symbols, "symbols")
-        rest = self._gathered(m, self.rest, self.next_rest, "rest")
-        closing = self.closing
-        header = Cat((closing.values - 1)[:13], Const(0, 13 - len((closing.values - 1)[:13])))
-        slot = Mux(closing.coded, closing.slot, 0)
-        front = Cat(header, slot, Const(0, HEADER_BITS - len(header) - len(slot)))
-        body = Signal(self.shape.body_bits)
-        m.d.comb += body.eq(Mux(closing.coded, codes, symbols))
-        m.d.sync += self.valid.eq(self.close)
-        with m.If(self.close):
-            m.d.sync += [
-                self.flit.payload.eq(Cat(front, body) | self._tail(m, rest)),
-                self.flit.first.eq(closing.first),
-                self.flit.last.eq(closing.last),
-            ]
+        shape, planned = self.shape, self.planned
+        m.submodules.packer = packer = self.packer
+        m.submodules.placer = placer = self.placer
+        opens, closes, count = Signal(), Signal(), Signal.like(planned.row.count)
+        new = Signal(closing_layout(shape, self.slot_bits))
+        m.d.comb += [
+            opens.eq(self.valid & (planned.first | planned.cut.cut)),
+            closes.eq(self.valid & (planned.cut.ended | planned.cut.cut)),
+            count.eq(Mux(self.valid, planned.row.count, 0)),
+            new.values.eq(planned.values),
+            new.coded.eq(planned.coded),
+            new.slot.eq(planned.row.slot),
+            new.first.eq(planned.first),
+        ]
+        flit = Signal.like(new)
+        with m.If(opens):
+            m.d.sync += flit.eq(new)
+
+        # Nothing that was on its way before a reset.
+        over = settled(m, self.latency + shape.words_per_flit - 1)
+        shown = Signal()
+        before = Signal(shape.values_per_cycle)
+        m.d.comb += [
+            before.eq(
+                below(planned.cut.place, shape.values_per_cycle)
+                | (~opens).replicate(shape.values_per_cycle)
+            ),
+            packer.opens.eq(opens),
+            packer.before.eq(before),
+            shown.eq(self.moves & over),
+            placer.moves.eq(shown),
+            placer.packed.eq(packer.packed),
+            self.codes.eq(placer.placed),
+            self.next_codes.eq(placer.opening),
+        ]
+        self._look_up(m, count, before, flit.coded, new.coded)
+        self._close(m, count, opens, closes, flit)
+        if shape.rest_bits:
+            self._place_rest(m, count, opens, flit, shown)
         return m
 
-    def _gathered(self, m: Module, placed: Value, opening: Value, name: str) -> Value:
-        """The open flit's buffer with this row in it."""
-        kept = Signal(len(placed), name=f"kept_{name}")
-        whole = Signal(len(placed), name=f"whole_{name}")
-        m.d.comb += whole.eq(kept | placed)
-        m.d.sync += kept.eq(Mux(self.close, opening, whole))
-        return whole
+    def _look_up(
+        self, m: Module, count: Value, before: Value, open_coded: Value, new_coded: Value
+    ) -> None:
+        """Code word and length of every value, or the symbol itself; nothing in an empty place."""
+        shape, row = self.shape, self.planned.row
+        filled = below(count, shape.values_per_cycle)
+        for place in range(shape.values_per_cycle):
+            rom = CodeRom(self.codebooks, slot_bits=self.slot_bits)
+            m.submodules[f"rom{place}"] = rom
+            coded = Mux(before[place], open_coded, new_coded)
+            word = Mux(coded, rom.word, row.symbols[place])
+            length = Mux(coded, rom.length, shape.symbol_bits)
+            m.d.comb += [
+                rom.symbol.eq(row.symbols[place]),
+                rom.slot.eq(row.slot),
+                self.packer.words[place].eq(Mux(filled[place], word, 0)),
+                self.packer.lengths[place].eq(Mux(filled[place], length, 0)),
+            ]
 
-    def _tail(self, m: Module, rest: Value) -> Value:
-        """Rest bytes and table where they stand in the payload."""
-        shape, closing = self.shape, self.closing
-        # Every table ends the payload, so a shorter one starts behind the start of the longest.
-        lowest = shape.payload_nbytes - len(self.table) // 8
-        moved = Signal(range(len(self.table) // 8 + 1))
-        m.d.comb += moved.eq(closing.table_start - lowest)
-        table = Mux(closing.coded, self.table, 0) << Cat(Const(0, 3), moved)
-        tail = Cat(Const(0, 8 * lowest), table[: len(self.table)])
-        if not shape.rest_bits:
-            return tail
-        return tail | (rest << Cat(Const(0, 3), closing.rest_start))[: shape.payload_bits]
+    def _close(self, m: Module, count: Value, opens: Value, closes: Value, flit: Value) -> None:
+        """The closing flit and its table, at the time its last row is placed."""
+        packer = self.packer
+        closing = Signal.like(flit)
+        m.d.comb += [closing.eq(flit), closing.last.eq(self.planned.cut.ended)]
+        counts = count != 0
+        for cycle in range(self.latency - 1):
+            closes = registered(m, closes, f"closes{cycle}", reset_less=False)
+            held = Signal.like(closing, name=f"closing{cycle}", reset_less=True)
+            m.d.sync += held.eq(closing)
+            closing = held
+        m.d.sync += self.closes.eq(closes)
+        with m.If(closes):
+            m.d.sync += self.closing.eq(closing)
+
+        m.submodules.table = table = EntryPointTable(self.shape)
+        for cycle in range(packer.sums_latency):
+            counts = registered(m, counts, f"counts{cycle}", reset_less=False)
+            opens = registered(m, opens, f"opens{cycle}", reset_less=False)
+        row = Cat(packer.total, packer.low_bits, packer.cut_bits, counts, opens)
+        for cycle in range(self.latency - packer.sums_latency - table.latency):
+            row = registered(m, row, f"runs{cycle}", reset_less=False)
+        m.d.comb += [
+            Cat(table.total, table.low_bits, table.cut_bits, table.counts, table.opens).eq(row),
+            table.closes.eq(closes),
+            table.coded.eq(closing.coded),
+            table.values.eq(closing.values),
+            self.table.eq(table.table),
+        ]
+
+    def _place_rest(self, m: Module, count: Value, opens: Value, flit: Value, shown: Value) -> None:
+        shape = self.shape
+        row = Signal(rest_row_layout(shape))
+        m.d.sync += [
+            row.rest.eq(self.planned.row.rest),
+            row.count.eq(count),
+            row.opens.eq(opens),
+            row.place.eq(self.planned.cut.place),
+        ]
+        runs = (flit.values - 1) >> (shape.run_symbols.bit_length() - 1)
+        ends = Array(
+            shape.payload_nbytes - shape.table_nbytes(entries)
+            for entries in range(shape.max_entries + 1)
+        )
+        end = Mux(flit.coded, ends[runs], shape.payload_nbytes)
+        # The address waits apart from the row, after the cycle that finds the first value's.
+        first = Signal.like(row.address, name="first_address", reset_less=True)
+        place = registered(m, row.place, "first_place")
+        m.d.sync += first.eq(end - flit.values)
+        m.submodules.rest_placer = placer = RestPlacer(shape)
+        depth = self.latency + shape.words_per_flit - 2
+        fields = [getattr(row, name) for name in ("rest", "count", "opens", "place")]
+        placed = [getattr(placer.row, name) for name in ("rest", "count", "opens", "place")]
+        whole = Cat(*map(Value.cast, fields))
+        m.submodules.rest_line = line = DelayLine(width=len(whole), depth=depth)
+        m.submodules.address_line = addresses = DelayLine(width=len(first), depth=depth - 1)
+        m.d.comb += [
+            line.i.eq(whole),
+            addresses.i.eq(first - place),
+            placer.moves.eq(shown),
+            Cat(*map(Value.cast, placed)).eq(line.o),
+            placer.row.address.eq(addresses.o),
+            self.rest.eq(placer.placed),
+            self.next_rest.eq(placer.opening),
+        ]

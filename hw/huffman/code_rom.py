@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from amaranth import Module
 from amaranth.lib import wiring
@@ -23,7 +23,7 @@ class CodeRom(wiring.Component):
 
     Members
     -------
-    symbol: In. slot: In.
+    symbol: In. slot: In, ignored where there is one book.
     word: Out, the code word, first bit lowest, zero above. length: Out, its bits.
     """
 
@@ -41,21 +41,72 @@ class CodeRom(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        with m.Switch(self.slot):
-            for slot, book in enumerate(self.codebooks, start=1):
-                with m.Case(slot):
-                    self._look_up(m, book)
+
+        def look_up(book: Codebook) -> None:
+            words = [int(word) for word in book.code.words]
+
+            def statements(symbol: int) -> list:
+                return [self.word.eq(words[symbol]), self.length.eq(book.lengths[symbol])]
+
+            _switch(m, self.symbol, statements)
+
+        _of_slot(m, self.codebooks, self.slot, look_up)
         return m
 
-    def _look_up(self, m: Module, book: Codebook) -> None:
-        # Two levels of 4 bits, so that a simulator compares 16 + 16 times and not 256.
-        low_bits = min(4, len(self.symbol))
-        low, high = self.symbol[:low_bits], self.symbol[low_bits:]
-        words = [int(word) for word in book.code.words]
-        with m.Switch(high):
-            for first in range(0, len(words), 1 << low_bits):
-                with m.Case(first >> low_bits), m.Switch(low):
-                    for symbol in range(first, first + (1 << low_bits)):
-                        with m.Case(symbol - first):
-                            m.d.comb += self.word.eq(words[symbol])
-                            m.d.comb += self.length.eq(book.lengths[symbol])
+
+class CostRom(wiring.Component):
+    """What a value takes of a flit: the length of its code word and its rest bits.
+
+    Combinational: latency 0.
+
+    Members
+    -------
+    symbol: In. slot: In, ignored where there is one book. cost: Out, bits.
+    """
+
+    def __init__(self, codebooks: Sequence[Codebook], *, slot_bits: int):
+        self.codebooks = tuple(codebooks)
+        view = codebooks[0].symbol_view
+        self.rest_bits = view.rest_bits
+        max_length = max(book.max_length for book in codebooks)
+        super().__init__(
+            {
+                "symbol": In(view.symbol_bits),
+                "slot": In(slot_bits),
+                "cost": Out(range(max_length + view.rest_bits + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+
+        def look_up(book: Codebook) -> None:
+            def statements(symbol: int) -> list:
+                return [self.cost.eq(book.lengths[symbol] + self.rest_bits)]
+
+            _switch(m, self.symbol, statements)
+
+        _of_slot(m, self.codebooks, self.slot, look_up)
+        return m
+
+
+def _of_slot(m: Module, codebooks, slot, look_up: Callable[[Codebook], None]) -> None:
+    if len(codebooks) == 1:
+        look_up(codebooks[0])
+        return
+    with m.Switch(slot):
+        for number, book in enumerate(codebooks, start=1):
+            with m.Case(number):
+                look_up(book)
+
+
+def _switch(m: Module, symbol, statements: Callable[[int], list]) -> None:
+    # Two levels of 4 bits, so that a simulator compares 16 + 16 times and not 256.
+    low_bits = min(4, len(symbol))
+    low, high = symbol[:low_bits], symbol[low_bits:]
+    with m.Switch(high):
+        for first in range(0, 1 << len(symbol), 1 << low_bits):
+            with m.Case(first >> low_bits), m.Switch(low):
+                for number in range(first, first + (1 << low_bits)):
+                    with m.Case(number - first):
+                        m.d.comb += statements(number)

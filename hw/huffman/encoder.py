@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from amaranth import Array, Cat, EnableInserter, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth import EnableInserter, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.huffman.assembler import FlitAssembler, closing_layout, flit_layout
-from hw.huffman.code_rom import CodeRom
-from hw.huffman.cutter import FlitCutter
-from hw.huffman.entry_points import EntryPointTable
-from hw.huffman.row_merger import RowMerger
-from hw.huffman.row_placer import RowPlacer
+from hw.huffman.assembler import FlitAssembler
+from hw.huffman.flit_buffer import FlitBuffer, most_words
+from hw.huffman.layouts import row_layout, word_layout
+from hw.huffman.planner import FlitPlanner
 from hw.huffman.shape import LinkShape
+from hw.huffman.word_buffer import WordBuffer
 from linksim.codecs import Codebook
-
-
-def row_layout(shape: LinkShape, slot_bits: int) -> data.StructLayout:
-    """A row of values as it enters the encoder.
-
-    symbols, rest: one per place; places from *count* on are ignored.
-    count: values of the row, from place 0 up. last: the message ends with this row.
-    slot: the codebook of the message, from 1 as on the wire; the same in all of its rows.
-    """
-    return data.StructLayout(
-        {
-            "symbols": data.ArrayLayout(shape.symbol_bits, shape.values_per_cycle),
-            "rest": data.ArrayLayout(shape.rest_bits, shape.values_per_cycle),
-            "count": range(shape.values_per_cycle + 1),
-            "last": 1,
-            "slot": slot_bits,
-        }
-    )
 
 
 class LinkEncoder(wiring.Component):
@@ -43,12 +25,22 @@ class LinkEncoder(wiring.Component):
     is padded with zeros. A message of no values is no flits. The header carries the message's slot,
     and exponent bias 0.
 
-    **Throughput**: one row of up to *values_per_cycle* values and one flit a cycle. It never stalls
-    by itself: `i.ready` is high whenever `o.ready` is, whatever the data, message lengths and gaps.
-    **Latency**: *latency* cycles from the transfer of a row to the flit that it closes being
-    offered, and one more for the last flit of a message.
-    **Back-pressure**: while a flit is offered and not taken the whole pipeline stands still, and no
-    row is taken. `i.ready` depends on `o.ready` in the same cycle; `o.valid` does not.
+    **Input**: all rows of a message are full but its last. A short row ends its message, marked or
+    not, and an empty row that is not marked is ignored. Gaps between rows are of no consequence,
+    but while a message is unfinished the encoder moves only when a row comes: what it holds of the
+    message waits.
+
+    **Throughput**: a row a cycle. While the output is not blocked `i.ready` falls only where two
+    flits would close fewer than *words_per_flit* rows apart. Full flits never do; the last flit of
+    a message and the one before may, so a message waits at most *words_per_flit* - 1 cycles, plus
+    what its flits take to leave if they are more than its rows have time for. With one word per
+    flit it never falls.
+
+    **Latency**: *latency* cycles from the transfer of a row to the first word of the flit that it
+    closes being offered, one more for the last flit of a message, and one for each further word.
+
+    **Back-pressure**: words wait in two registers; behind them everything stands still. `i.ready`
+    and all enables depend on registers only, besides `i.valid`.
 
     Parameters
     ----------
@@ -56,6 +48,7 @@ class LinkEncoder(wiring.Component):
     values_per_cycle: W, 4, 8, 16, 32 or 64.
     payload_nbytes: P, from 64 to 4096.
     run_symbols: q, values between two entry points.
+    words_per_flit: N, in how many words a flit leaves; without it, in as many as it can.
 
     Raises
     ------
@@ -64,7 +57,7 @@ class LinkEncoder(wiring.Component):
     Members
     -------
     i: In, stream of rows, see `row_layout`.
-    o: Out, stream of flits, see `flit_layout`.
+    o: Out, stream of words of flits, see `word_layout`.
     """
 
     def __init__(
@@ -74,203 +67,89 @@ class LinkEncoder(wiring.Component):
         values_per_cycle: int,
         payload_nbytes: int = 240,
         run_symbols: int = 64,
+        words_per_flit: int | None = None,
     ):
         self.codebooks = tuple(codebooks)
-        self.shape = LinkShape.of(
+        shape = LinkShape.of(
             self.codebooks,
             values_per_cycle=values_per_cycle,
             payload_nbytes=payload_nbytes,
             run_symbols=run_symbols,
         )
+        words = most_words(shape) if words_per_flit is None else words_per_flit
+        self.shape = replace(shape, words_per_flit=words)
         self.slot_bits = len(self.codebooks).bit_length()
-        # Input register, ROM, merger, cutter (2), placer, assembler.
-        self.latency = (values_per_cycle - 1).bit_length() + 6
+        self.planner = FlitPlanner(self.codebooks, self.shape, slot_bits=self.slot_bits)
+        self.assembler = FlitAssembler(self.codebooks, self.shape, slot_bits=self.slot_bits)
+        self.buffer = FlitBuffer(
+            self.shape,
+            slot_bits=self.slot_bits,
+            code_bits=len(self.assembler.codes),
+            opening_bits=len(self.assembler.next_codes),
+        )
+        # The last cycle is that of the output register.
+        self.latency = self.planner.latency + self.assembler.latency + 1
         super().__init__(
             {
                 "i": In(stream.Signature(row_layout(self.shape, self.slot_bits))),
-                "o": Out(stream.Signature(flit_layout(self.shape))),
+                "o": Out(stream.Signature(word_layout(self.shape))),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        advance = Signal()
-        pipeline = _Pipeline(self.codebooks, self.shape, self.slot_bits)
-        m.submodules.pipeline = EnableInserter(advance)(pipeline)
-        row = self.i.payload
+        planner, assembler, buffer = self.planner, self.assembler, self.buffer
+        moves, advance = Signal(), Signal()
+        m.submodules.planner = EnableInserter(advance)(planner)
+        m.submodules.assembler = EnableInserter(moves)(assembler)
+        m.submodules.buffer = buffer
+        m.submodules.words = words = WordBuffer(self.shape)
+        wiring.connect(m, wiring.flipped(self.o), words.o)
         m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(advance),
-            pipeline.row.eq(row),
-            # A cycle without a row is a row without values.
-            pipeline.row.count.eq(Mux(self.i.valid, row.count, 0)),
-            pipeline.row.last.eq(self.i.valid & row.last),
-            self.o.valid.eq(pipeline.valid),
-            self.o.payload.eq(pipeline.flit),
+            moves.eq(words.moves),
+            assembler.moves.eq(moves),
+            assembler.valid.eq(advance),
+            assembler.planned.eq(planner.planned),
+            buffer.moves.eq(moves),
+            words.valid.eq(buffer.valid),
+            words.word.eq(buffer.word),
         ]
+        for name in ("codes", "next_codes", "rest", "next_rest", "closes", "closing", "table"):
+            m.d.comb += getattr(buffer, name).eq(getattr(assembler, name))
+        blocked = self._too_early(m, moves, advance)
+        m.d.comb += self.i.ready.eq(moves & ~blocked)
+        self._take(m, advance)
         return m
 
-
-class _Pipeline(wiring.Component):
-    """The encoder without flow control: a row, or a gap, every cycle."""
-
-    def __init__(self, codebooks: Sequence[Codebook], shape: LinkShape, slot_bits: int):
-        self.codebooks = codebooks
-        self.shape = shape
-        self.slot_bits = slot_bits
-        super().__init__(
-            {
-                "row": In(row_layout(shape, slot_bits)),
-                "valid": Out(1),
-                "flit": Out(flit_layout(shape)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        shape, slot_bits = self.shape, self.slot_bits
-        # What stands in a place without value is never used, so only what counts them is reset.
-        symbols = _delayed(m, self._filled("symbols"), 1, "symbols", reset_less=True)
-        rest = _delayed(m, self._filled("rest"), 1, "rest", reset_less=True)
-        count, last, slot = (
-            _delayed(m, self.row[name], 1, name) for name in ("count", "last", "slot")
-        )
-
-        merger = RowMerger(values_per_cycle=shape.values_per_cycle, max_length=shape.max_length)
-        m.submodules.merger = merger
-        self._look_up(m, symbols, count, slot, merger)
-        merging = 1 + merger.latency
-
-        m.submodules.cutter = cutter = FlitCutter(shape, slot_bits=slot_bits)
+    def _take(self, m: Module, advance: Signal) -> None:
+        """A row into the planner; none of a message's rows is followed by a gap."""
+        row, planner = self.i.payload, self.planner
+        inside, counts, last = Signal(), Signal(), Signal()
         m.d.comb += [
-            cutter.count.eq(_delayed(m, count, merging, "merged_count")),
-            cutter.last.eq(_delayed(m, last, merging, "merged_last")),
-            cutter.slot.eq(_delayed(m, slot, merging, "merged_slot")),
-            cutter.ends.eq(merger.ends),
+            counts.eq(row.count != 0),
+            last.eq(row.last | (counts & (row.count != self.shape.values_per_cycle))),
+            planner.row.eq(row),
+            planner.row.count.eq(Mux(self.i.valid, row.count, 0)),
+            planner.first.eq(self.i.valid & ~inside & counts),
+            planner.ends.eq(self.i.valid & last & (inside | counts)),
+            advance.eq(self.i.ready & (~inside | (self.i.valid & (counts | last)))),
         ]
-        placement = cutter.placement
-        waiting = merging + cutter.latency
-        symbols = _delayed(m, symbols, waiting, "cut_symbols", reset_less=True)
-        rest = _delayed(m, rest, waiting, "cut_rest", reset_less=True)
-        bits = _delayed(m, merger.bits, cutter.latency, "cut_bits", reset_less=True)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += inside.eq((inside | counts) & ~last)
 
-        m.submodules.entry_points = table = EntryPointTable(shape)
-        m.submodules.assembler = assembler = FlitAssembler(shape, slot_bits=slot_bits)
-        m.d.comb += [
-            table.entry.eq(placement.entry),
-            table.entry_bits.eq(placement.entry_bits),
-            table.code_bits.eq(placement.code_bits),
-            table.close.eq(placement.close),
-            assembler.table.eq(table.table),
-            assembler.close.eq(_delayed(m, placement.close, 1, "close")),
-            assembler.closing.eq(self._closing(m, placement)),
-            self.valid.eq(assembler.valid),
-            self.flit.eq(assembler.flit),
-        ]
-        self._place(m, placement, bits, symbols, rest, assembler)
-        return m
-
-    def _closing(self, m: Module, placement: Value) -> Value:
-        """What is known of the open flit should it close with the row, registered."""
-        shape = self.shape
-        closing = Signal(closing_layout(shape, self.slot_bits))
-        values, table_start = Signal.like(closing.values), Signal.like(closing.table_start)
-        coded = Signal()
-        table_starts = Array(
-            shape.payload_nbytes - shape.table_nbytes(entries)
-            for entries in range(shape.max_entries + 1)
-        )
-        entries = placement.entries + placement.entry
-        m.d.comb += [
-            values.eq(placement.index + placement.taken),
-            coded.eq(values > shape.raw_values),
-            table_start.eq(Mux(coded, table_starts[entries], shape.payload_nbytes)),
-        ]
-        m.d.sync += [
-            closing.values.eq(values),
-            closing.coded.eq(coded),
-            closing.table_start.eq(table_start),
-            closing.rest_start.eq(table_start - values if shape.rest_bits else 0),
-            closing.slot.eq(placement.slot),
-            closing.first.eq(placement.first),
-            closing.last.eq(placement.last),
-        ]
-        return closing
-
-    def _filled(self, name: str) -> Value:
-        """Symbols or rest bytes of the row, zero in places without value."""
-        return Cat(
-            *(Mux(place < self.row.count, unit, 0) for place, unit in enumerate(self.row[name]))
-        )
-
-    def _look_up(
-        self, m: Module, symbols: Value, count: Value, slot: Value, merger: RowMerger
-    ) -> None:
-        """Code word and length of every value, registered; nothing for an empty place."""
-        for place in range(self.shape.values_per_cycle):
-            rom = CodeRom(self.codebooks, slot_bits=self.slot_bits)
-            m.submodules[f"rom{place}"] = rom
-            word = Signal.like(rom.word, name=f"word{place}")
-            length = Signal.like(rom.length, name=f"length{place}")
-            filled = place < count
-            m.d.comb += [rom.slot.eq(slot)]
-            m.d.comb += rom.symbol.eq(symbols.word_select(place, self.shape.symbol_bits))
-            m.d.sync += [
-                word.eq(Mux(filled, rom.word, 0)),
-                length.eq(Mux(filled, rom.length, 0)),
-            ]
-            m.d.comb += [merger.words[place].eq(word), merger.lengths[place].eq(length)]
-
-    def _place(
-        self,
-        m: Module,
-        placement: Value,
-        bits: Value,
-        symbols: Value,
-        rest: Value,
-        assembler: FlitAssembler,
-    ) -> None:
-        """The parts of a row into the open flit and the next: code words, symbols, rest bytes."""
-        shape = self.shape
-        m.submodules.code_placer = codes = RowPlacer(
-            unit_bits=1,
-            row_units=shape.row_bits,
-            capacity=shape.body_bits,
-            max_offset=shape.max_spent,
-        )
-        m.d.comb += [
-            codes.row.eq(bits),
-            codes.offset.eq(placement.code_bits),
-            codes.taken.eq(placement.taken_bits),
-            assembler.codes.eq(codes.placed),
-            assembler.next_codes.eq(codes.opening),
-        ]
-        for name, units, unit_bits, capacity in (
-            ("symbols", symbols, shape.symbol_bits, shape.raw_values),
-            ("rest", rest, shape.rest_bits, shape.max_values),
-        ):
-            if not unit_bits:
-                continue
-            placer = RowPlacer(
-                unit_bits=unit_bits,
-                row_units=shape.values_per_cycle,
-                capacity=capacity,
-                max_offset=shape.max_values,
-            )
-            m.submodules[f"{name}_placer"] = placer
-            m.d.comb += [
-                placer.row.eq(units),
-                placer.offset.eq(placement.index),
-                placer.taken.eq(placement.taken),
-                getattr(assembler, name).eq(placer.placed),
-                getattr(assembler, f"next_{name}").eq(placer.opening),
-            ]
-
-
-def _delayed(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = False) -> Value:
-    """*value* as it was *cycles* ago."""
-    for cycle in range(cycles):
-        held = Signal.like(value, name=f"{name}{cycle}", reset_less=reset_less)
-        m.d.sync += held.eq(value)
-        value = held
-    return value
+    def _too_early(self, m: Module, moves: Signal, advance: Signal) -> Signal:
+        """Whether the row that would leave the planner closes a flit while the last one leaves."""
+        words = self.shape.words_per_flit
+        early = Signal()
+        if words == 1:
+            return early
+        cut = self.planner.planned.cut
+        closes = cut.ended | cut.cut
+        # Cycles until another flit may close.
+        left = Signal(range(words))
+        m.d.comb += early.eq(closes & (left != 0))
+        with m.If(advance & closes):
+            m.d.sync += left.eq(words - 1)
+        with m.Elif(moves & (left != 0)):
+            m.d.sync += left.eq(left - 1)
+        return early

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,28 +10,37 @@ from hw.huffman.shape import LinkShape
 
 
 class EntryPointTable(wiring.Component):
-    """Collects the code bits of every finished run.
+    """Collects the code bits of every finished run and sets them where the table stands.
 
-    Latency 1 cycle, one row a cycle; it never waits.
+    All rows of a message are full, so the runs of a flit end at the place of a row that its first
+    value had, every *run_symbols* / *values_per_cycle* rows.
+
+    Latency 2 cycles, one row a cycle; it never waits.
 
     Members
     -------
-    entry, entry_bits: In, whether a run ends in this row, and the row's code bits up to there.
-    code_bits: In, the flit's code bits before the row.
-    close: In, the flit closes with this row.
-    table: Out, the entries of the flit up to and with the row, the first one lowest.
+    total: In, code bits of the row. low_bits: In, of it before the place the open flit began at.
+    cut_bits: In, of it before the flit that opens.
+    counts: In, the row has values. opens: In, a flit opens in it.
+    closes, coded, values: In, 1 cycle after the row: the open flit closes in it; what it is.
+    table: Out, the last bytes of the payload that closed last.
     """
 
-    latency = 1
+    latency = 2
 
     def __init__(self, shape: LinkShape):
         self.shape = shape
+        sums = range(shape.row_bits + 1)
         super().__init__(
             {
-                "entry": In(1),
-                "entry_bits": In(range(shape.row_bits + 1)),
-                "code_bits": In(range(shape.max_spent + 1)),
-                "close": In(1),
+                "total": In(sums),
+                "low_bits": In(sums),
+                "cut_bits": In(sums),
+                "counts": In(1),
+                "opens": In(1),
+                "closes": In(1),
+                "coded": In(1),
+                "values": In(range(shape.max_values + 1)),
                 "table": Out(8 * shape.table_nbytes(shape.max_entries)),
             }
         )
@@ -41,21 +50,44 @@ class EntryPointTable(wiring.Component):
         shape = self.shape
         if not shape.max_entries:
             return m
-        kept = Signal.like(self.table)
-        extended = Signal.like(self.table)
-        run_start = Signal.like(self.code_bits)
-        run_end = Signal.like(self.code_bits)
-        number = Signal(range(shape.max_entries + 1))
-        m.d.comb += [extended.eq(kept), run_end.eq(self.code_bits + self.entry_bits)]
-        with m.If(self.entry), m.Switch(number):
-            for place in range(shape.max_entries):
-                with m.Case(place):
-                    low = place * shape.entry_bits
-                    m.d.comb += extended[low : low + shape.entry_bits].eq(run_end - run_start)
-        m.d.sync += [
-            self.table.eq(extended),
-            kept.eq(Mux(self.close, 0, extended)),
-            number.eq(Mux(self.close, 0, number + self.entry)),
-            run_start.eq(Mux(self.close, 0, Mux(self.entry, run_end, run_start))),
-        ]
+        period = shape.run_symbols // shape.values_per_cycle
+        # Rows since the flit opened, modulo the rows of a run; entry points so far.
+        rows = Signal(range(period))
+        number = Signal(range(shape.max_entries + 2))
+        in_run = Signal(range(shape.run_symbols * shape.max_length + shape.row_bits))
+        due = Signal()
+        m.d.comb += due.eq(rows == 0)
+        with m.If(self.opens):
+            m.d.sync += [
+                in_run.eq(self.total - self.cut_bits),
+                rows.eq(1 % period),
+                number.eq(0),
+            ]
+        with m.Elif(self.counts):
+            m.d.sync += [
+                in_run.eq(Mux(due, self.total - self.low_bits, in_run + self.total)),
+                rows.eq(Mux(rows == period - 1, 0, rows + 1)),
+                number.eq(number + due),
+            ]
+        entry = (in_run + self.low_bits)[: shape.entry_bits]
+        entries = []
+        for place in range(shape.max_entries):
+            held = Signal(shape.entry_bits, name=f"entry{place}", reset_less=True)
+            with m.If(self.counts & due & (number == place)):
+                m.d.sync += held.eq(entry)
+            entries.append(held)
+        with m.If(self.closes):
+            m.d.sync += self.table.eq(self._set(m, entries))
         return m
+
+    def _set(self, m: Module, entries: list[Signal]):
+        """As many entries as the open flit has, in its last bytes."""
+        shape = self.shape
+        runs = (self.values - 1) >> (shape.run_symbols.bit_length() - 1)
+        table = Signal.like(self.table, name="set")
+        with m.Switch(runs):
+            for count in range(1, shape.max_entries + 1):
+                free = 8 * (shape.table_nbytes(shape.max_entries) - shape.table_nbytes(count))
+                with m.Case(count):
+                    m.d.comb += table.eq(Cat(Const(0, free), *entries[:count]))
+        return Mux(self.coded, table, 0)

@@ -8,6 +8,27 @@ from amaranth.lib import data
 from hw.huffman.shape import LinkShape
 
 
+def row_layout(shape: LinkShape, slot_bits: int) -> data.StructLayout:
+    """A row of values as it enters an encoder.
+
+    symbols, rest: one per place; places from *count* on are ignored.
+    count: values of the row, from place 0 up. All rows of a message are full but its last; a short
+    row ends its message, and an empty one that does not is ignored.
+    last: the message ends with this row.
+    slot: the codebook of the message, from 1 as on the wire; the same in all of its rows. Where
+    there is one codebook it is ignored.
+    """
+    return data.StructLayout(
+        {
+            "symbols": data.ArrayLayout(shape.symbol_bits, shape.values_per_cycle),
+            "rest": data.ArrayLayout(shape.rest_bits, shape.values_per_cycle),
+            "count": range(shape.values_per_cycle + 1),
+            "last": 1,
+            "slot": slot_bits,
+        }
+    )
+
+
 def word_layout(shape: LinkShape) -> data.StructLayout:
     """A word of a flit, lowest bytes of the payload first.
 

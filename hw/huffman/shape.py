@@ -142,6 +142,25 @@ class LinkShape:
         return self.values_per_cycle * self.max_length
 
     @property
+    def closing_distance(self) -> int:
+        """Least number of rows from one flit that closes because it is full to the next."""
+        width = self.values_per_cycle
+        return -(-(self.raw_values - width + 1) // width)
+
+    @property
+    def flit_rows(self) -> int:
+        """Most rows from the one a flit opens in to its last, or to the one that is cut."""
+        return (self.max_values + self.values_per_cycle - 1) // self.values_per_cycle
+
+    @property
+    def max_code_bits(self) -> int:
+        """Most bits of code words in a flit, or of symbols in a raw one."""
+        raw = self.raw_values * self.symbol_bits
+        if self.max_values == self.raw_values:
+            return raw
+        return max(raw, self.body_bits - (self.raw_values + 1) * self.rest_bits)
+
+    @property
     def max_spent(self) -> int:
         """Most code and rest bits of an open flit: one that will go raw may overflow its code."""
         overflowing = (self.raw_values + self.values_per_cycle) * (self.max_length + self.rest_bits)

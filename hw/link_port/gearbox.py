@@ -102,7 +102,8 @@ class PayloadGearbox(wiring.Component):
         ]
         tag = Signal.like(self.i.p.tag, name="tag", reset_less=True)
         held = Signal()
-        taken, given = Signal(range(len(self.taken))), Signal(range(len(self.given)))
+        taken = Signal(range(len(self.taken)))
+        given = Signal(range(len(self.given)))
         finished, done = Signal(), Signal()
         with m.Switch(given):
             for number, due in enumerate(self.due):

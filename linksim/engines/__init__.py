@@ -2,6 +2,7 @@
 
 from linksim.catalogue import Evidence, Grade
 from linksim.engines.engine import (
+    CycleSpread,
     EngineRecord,
     Stage,
     Statistics,
@@ -10,6 +11,7 @@ from linksim.engines.engine import (
 )
 
 __all__ = [
+    "CycleSpread",
     "EngineRecord",
     "Evidence",
     "Grade",

@@ -30,7 +30,18 @@ PicojoulesPerByte = Annotated[
     float, number("picojoules per uncompressed byte, from 0 to 1e6", 0, 1e6)
 ]
 
+Picoseconds = Annotated[float, number("picoseconds from 0 to 1e6", 0, 1e6)]
+MeanCycles = Annotated[float, number("clock cycles from 0 to 1e9", 0, 1e9)]
+
 Copies = Annotated[int, whole(f"copies of the core, from 1 to {MAX_COPIES}", 1, MAX_COPIES)]
+
+
+class CycleSpread(Strict):
+    """Smallest, mean and largest of the cycles that were measured for many messages."""
+
+    min: Cycles
+    mean: MeanCycles
+    max: Cycles
 
 
 class Stage(Strict):
@@ -49,6 +60,14 @@ class Stage(Strict):
     """None: not known."""
     energy_pj_per_byte: PicojoulesPerByte | None = None
     """Per uncompressed byte. None: not known."""
+    first_output_cycles: CycleSpread | None = None
+    """First input to first output of a message, for the record only: the model does not use it."""
+    flush_cycles: CycleSpread | None = None
+    """Last input to last output of a message, in the same way."""
+    start_cycles: MeanCycles | None = None
+    """Cycles per message in which the core takes no input that is offered, in the same way."""
+    critical_path_ps: Picoseconds | None = None
+    """Longest path before layout, without wires, which the clock was derived from."""
 
     def occupancy_ps(self, raw_nbytes: int) -> int:
         """Time a segment of *raw_nbytes* uncompressed bytes holds the pipeline, in whole cycles."""

@@ -47,10 +47,14 @@ class Outcome:
     messages: list[bytes] = field(default_factory=list)
     row_cycles: list[int] = field(default_factory=list)
     """Cycle in which each row was taken."""
-    flit_cycles: list[int] = field(default_factory=list)
-    """Cycle in which each flit was taken."""
-    stalls: int = 0
+    word_cycles: list[int] = field(default_factory=list)
+    """Cycle in which each word was taken."""
+    waits: list[int] = field(default_factory=list)
     """Cycles in which a row was offered and not taken."""
+
+    @property
+    def stalls(self) -> int:
+        return len(self.waits)
 
 
 class HardwareEncoder:
@@ -125,45 +129,58 @@ class HardwareEncoder:
                 cycle += 1
                 if ready:
                     break
-                self.outcome.stalls += 1
+                self.outcome.waits.append(cycle - 1)
             self.outcome.row_cycles.append(cycle - 1)
         ctx.set(stream.valid, 0)
 
     async def _collect(self, ctx) -> None:
         stream, outcome = self.dut.o, self.outcome
-        nbytes = self.dut.shape.payload_nbytes
+        words, nbytes = self.dut.shape.words_per_flit, self.dut.shape.payload_nbytes
         cycle = idle = 0
         refused: object = None
+        flit: list = []
         while len(outcome.row_cycles) < len(self.rows) or idle < self.dut.latency + 3:
             taking = self.take(cycle)
             ctx.set(stream.ready, taking)
             ctx.set(self.reset, cycle == self.reset_at)
-            _, _, valid, flit = await ctx.tick().sample(stream.valid, stream.payload)
+            _, _, valid, word = await ctx.tick().sample(stream.valid, stream.payload)
+            seen = (word.data, word.end, word.first, word.last)
             if refused is not None:
-                assert valid, "an offered flit was withdrawn"
-                assert (flit.payload, flit.first, flit.last) == refused, "an offered flit changed"
-            refused = (flit.payload, flit.first, flit.last) if valid and not taking else None
+                assert valid, "an offered word was withdrawn"
+                assert seen == refused, "an offered word changed"
+            refused = seen if valid and not taking else None
             idle = 0 if valid or len(outcome.row_cycles) < len(self.rows) else idle + 1
             if valid and taking:
-                outcome.flit_cycles.append(cycle)
-                assert bool(flit.first) == (not self.current), "first"
-                self.current += int(flit.payload).to_bytes(nbytes, "little")
-                if flit.last:
-                    outcome.messages.append(self.current)
-                    self.current = b""
+                outcome.word_cycles.append(cycle)
+                flit.append(word)
+                assert bool(word.first) == (not self.current), "first"
+                assert bool(word.end) == (len(flit) == words), "end"
+                if word.end:
+                    self._take_flit(flit, nbytes)
+                    flit = []
             if cycle == self.reset_at:
-                self.current = b""
+                self.current, flit, refused = b"", [], None
             cycle += 1
+
+    def _take_flit(self, words: list, nbytes: int) -> None:
+        assert len({(word.first, word.last) for word in words}) == 1, "first and last of a flit"
+        size = self.dut.shape.word_nbytes
+        payload = b"".join(int(word.data).to_bytes(size, "little") for word in words)
+        assert not any(payload[nbytes:]), "bits above the payload"
+        self.current += payload[:nbytes]
+        if words[-1].last:
+            self.outcome.messages.append(self.current)
+            self.current = b""
 
 
 def encode_in_hardware(
     encoder: HardwareEncoder, symbols: np.ndarray, rest: np.ndarray, **patterns
 ) -> tuple[bytes, int]:
-    """The message of *symbols* and *rest*, and the cycles from its first row to its last flit."""
+    """The message of *symbols* and *rest*, and the cycles from its first row to its last word."""
     outcome = encoder.run([Message(symbols, rest)], **patterns)
     assert len(outcome.messages) <= 1
     message = b"".join(outcome.messages)
-    return message, outcome.flit_cycles[-1] - outcome.row_cycles[0] + 1 if message else 0
+    return message, outcome.word_cycles[-1] - outcome.row_cycles[0] + 1 if message else 0
 
 
 def flits_of(message: bytes, payload_nbytes: int) -> list[bytes]:

@@ -17,7 +17,7 @@ PORTS = [
     ("input", "i__payload", 69),
     ("input", "i__valid", 1),
     ("output", "i__ready", 1),
-    ("output", "o__payload", 8 * 240 + 2),
+    ("output", "o__payload", 8 * 11 + 3),
     ("output", "o__valid", 1),
     ("input", "o__ready", 1),
 ]

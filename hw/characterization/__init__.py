@@ -1,0 +1,1 @@
+"""What long runs and synthesis found, together: engine records, tables and the figure."""

@@ -1,0 +1,1 @@
+"""Proofs about the cores with Yosys and an SMT solver: `python -m hw.formal`."""

@@ -1,0 +1,1 @@
+"""Gates, area, clock and FPGA resources of the cores, by Yosys, ABC, OpenSTA and nextpnr."""
