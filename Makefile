@@ -8,15 +8,16 @@ BOOKS := build/codebooks.json
 FROM_BATCH := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help sim test check format verilog synth long-run characterize cocotb formal bench study clean real-gemma
+.PHONY: help sim test check format verilog synth long-run characterize cocotb formal bench study validate clean real-gemma
 
 help:
 	@echo "make sim         replay the bundled trace: tables here, figures in results/"
 	@echo "make test        run the tests"
 	@echo "make check       formatting, lint, types"
 	@echo "make real-gemma  codecs on real Gemma tensors: GEMMA=folder of .safetensors files"
-	@echo "make study       how near fixed books come, how they age; with GEMMA=folder how they travel"
-	@echo "make bench       speed of the codec beside huff0 (LIBZSTD=libzstd.a, GEMMA=folder), then random bytes"
+	@echo "make study       how near fixed books come, how they age, what bit errors cost; with GEMMA=folder how books travel"
+	@echo "make validate    the network against closed forms; with NCCL=table.csv, BOOKSIM=table.csv against those"
+	@echo "make bench       speed of codec (beside huff0: LIBZSTD=libzstd.a, GEMMA=folder) and engines, then random bytes"
 	@echo "make clean       remove .venv, build and caches"
 	@echo "make verilog     the hardware as Verilog, in build/verilog"
 	@echo "make synth       gates of the hardware; with LIBERTY=library.lib.gz area and clock (CORES=, ECP5=8)"
@@ -105,16 +106,24 @@ cocotb: $(VENV)/synthesis.stamp
 formal: $(VENV)/synthesis.stamp
 	@$(BIN)/python -m hw.formal $(if $(ONLY),--only $(ONLY))
 
-# Times hold for the machine they are taken on; the second command ends where the codec is broken.
+# Times hold for the machine they are taken on; the last command ends where the codec is broken.
 bench: $(VENV)/sim.stamp
 	@$(BIN)/linksim bench codec $(if $(GEMMA),--gemma "$(GEMMA)") $(if $(LIBZSTD),--libzstd "$(LIBZSTD)") --out results/bench
+	@$(BIN)/linksim bench network --out results/bench
 	@$(BIN)/linksim bench fuzz --cases 10000000
 
 # With GEMMA=folder, also how far codebooks travel between the tensors in it.
 study: $(VENV)/sim.stamp
 	@$(BIN)/linksim study huffman $(TRACE) --from $(FROM_BATCH) --out results/study
 	@$(BIN)/linksim study aging traces/histograms/*.npz --out results/study
+	@$(BIN)/linksim study faults --out results/study
 	@test -z "$(GEMMA)" || $(BIN)/linksim study travel $(GEMMA)/*.safetensors $(TRACE) --out results/study
+
+# Tables of measured collectives and of BookSim2 runs: columns in docs/reference/validation.md.
+validate: $(VENV)/sim.stamp
+	@$(BIN)/linksim validate theory
+	@test -z "$(NCCL)" || $(BIN)/linksim validate nccl --table "$(NCCL)" --out results/validation
+	@test -z "$(BOOKSIM)" || $(BIN)/linksim validate booksim --table "$(BOOKSIM)" --out results/validation
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

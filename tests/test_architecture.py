@@ -29,11 +29,12 @@ BELOW["traces"] = {*BELOW["tensors"], "tensors"}
 BELOW["engines"] = {*BELOW["codecs"], "codecs"}
 BELOW["links"] = {*BELOW["engines"], "engines"}
 BELOW["network"] = {*BELOW["links"], "links"}
+BELOW["validation"] = {*BELOW["network"], "network"}
 BELOW["replay"] = {*BELOW["network"], "network", "traces"}
 BELOW["reports"] = {*BELOW["replay"], "replay"}
 BELOW["studies"] = {*BELOW["reports"], "reports"}
 BELOW["benchmarks"] = {*BELOW["studies"], "studies"}
-BELOW["cli"] = {*BELOW["benchmarks"], "benchmarks"}
+BELOW["cli"] = {*BELOW["benchmarks"], "benchmarks", "validation"}
 
 HEAVY = {"torch", "transformers"}
 CAPTURE = ("traces", "capture")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from linksim import __version__
-from linksim.cli import bench, codebook, codec, presets, study, trace
+from linksim.cli import bench, codebook, codec, presets, study, trace, validate
 from linksim.cli.replay import replay_command
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for _name, _commands in (
     ("link", presets.link_app),
     ("engine", presets.engine_app),
     ("study", study.app),
+    ("validate", validate.app),
     ("bench", bench.app),
 ):
     app.add_typer(_commands, name=_name)

@@ -1,4 +1,4 @@
-"""`linksim bench`: how fast the codec is, and whether it withstands random bytes."""
+"""`linksim bench`: how fast codec and engines are, and whether random bytes break the codec."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ from linksim.benchmarks.speed_data import (
 from linksim.benchmarks.speed_report import document, facts_line, machine_facts, markdown, remarks
 from linksim.benchmarks.speed_report import tables as tables_of
 from linksim.cli.fuzz import fuzz_command
-from linksim.cli.output import console, messages, print_json, print_table
+from linksim.cli.network_speed import network_command
+from linksim.cli.output import check_folder, console, messages, print_json, print_table
 from linksim.errors import LinksimError
 from linksim.writing import written_whole
 
-app = typer.Typer(no_args_is_help=True, help="Measure the codec's speed, and try to break it.")
+app = typer.Typer(
+    no_args_is_help=True, help="Measure the speed of codec and engines, and try to break the codec."
+)
 
 QUICK = SpeedOptions(sizes=(1 << 20,), rounds=9)
 THREADED_FORMS = ("bf16 high byte", "e4m3")
@@ -61,7 +64,7 @@ def codec_command(
     huff0 is linked out of libzstd.a with the C compiler at hand; where one of them is missing the
     peer is zstd. Every round trip is compared before it is timed.
     """
-    _check_folder(out)
+    check_folder(out)
     options = QUICK if quick else SpeedOptions()
     sources = _sources(trace, gemma, quick)
     library = _library(libzstd)
@@ -80,13 +83,6 @@ def codec_command(
         f"Tables, figure and all times are in {out}",
     ):
         console.print(line, markup=False, soft_wrap=True)
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse an output that can be no folder before any time is spent."""
-    there = next(path for path in (out, *out.parents) if path.exists())
-    if not there.is_dir():
-        raise LinksimError(f"{there}: not a folder, so no results can go to {out}")
 
 
 def _sources(trace: Path, gemma: Path | None, quick: bool) -> list[Source]:
@@ -144,4 +140,5 @@ def _write(made: dict[str, Any], results: SpeedResults, facts: dict[str, str], o
     speed_figure(results, facts_line(facts), out / "codec.png")
 
 
+app.command("network")(network_command)
 app.command("fuzz")(fuzz_command)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from linksim.errors import LinksimError
 
 console = Console(highlight=False)
 """Standard output, for results."""
@@ -41,3 +44,10 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         console.print(drawn)
     else:
         Console(highlight=False, width=max(200, console.width)).print(drawn)
+
+
+def check_folder(out: Path) -> None:
+    """Refuse an output that can be no folder before any time is spent: LinksimError."""
+    there = next(path for path in (out, *out.parents) if path.exists())
+    if not there.is_dir():
+        raise LinksimError(f"{there}: not a folder, so no results can go to {out}")

@@ -10,6 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from linksim.cli.output import console, messages, print_json, print_table
 from linksim.errors import LinksimError
+from linksim.network import ENGINES, EngineName
 from linksim.replay.run import ScenarioResult, replay, write_results
 from linksim.replay.scenario import Scenario, load_scenario
 from linksim.reports.tables import (
@@ -18,6 +19,7 @@ from linksim.reports.tables import (
     summary_markdown,
     sweep_remark,
 )
+from linksim.reports.timeline import write_timeline
 from linksim.traces.store import Trace, write_json
 from linksim.writing import written_whole
 
@@ -28,6 +30,12 @@ def replay_command(
     out: Annotated[
         Path | None, typer.Option(help="Folder for summary.json, CSVs and figures.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="fast, or reference: the same times by the readable model, slowly.")
+    ] = "fast",
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Write NAME/RUN.timeline.json for Perfetto too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Replay scenarios over a trace: bytes, latencies and what limits, codec by codec."""
@@ -36,12 +44,18 @@ def replay_command(
     for path, name in zip(scenarios, names, strict=True):
         if names.count(name) > 1:
             raise LinksimError(f"{path}: name: two scenarios are called {name!r}")
+    if engine not in ENGINES:
+        raise LinksimError(f"unknown engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    if timeline and out is None:
+        raise LinksimError("--timeline needs --out: a folder to write to")
     if out is not None:
         _check_folder(out)
     opened = Trace.open(trace)
-    results = _replay_all(dict(zip(scenarios, loaded, strict=True)), opened)
+    results = _replay_all(dict(zip(scenarios, loaded, strict=True)), opened, engine)
     if out is not None:
         _write_all(results, opened, out)
+    if out is not None and timeline:
+        _write_timelines(results, out)
     if as_json:
         print_json([result.document() for result in results])
         return
@@ -66,7 +80,9 @@ def _check_folder(out: Path) -> None:
         raise LinksimError(f"{there}: not a folder, so no results can go to {out}")
 
 
-def _replay_all(scenarios: dict[Path, Scenario], trace: Trace) -> list[ScenarioResult]:
+def _replay_all(
+    scenarios: dict[Path, Scenario], trace: Trace, engine: EngineName
+) -> list[ScenarioResult]:
     description = TextColumn("{task.description}", markup=False)
     columns = (SpinnerColumn(), description, TimeElapsedColumn())
     results = []
@@ -80,10 +96,16 @@ def _replay_all(scenarios: dict[Path, Scenario], trace: Trace) -> list[ScenarioR
                 progress.update(task, description=f"{head}: {run}, {flits} flits")
 
             try:
-                results.append(replay(scenario, trace, show))
+                results.append(replay(scenario, trace, show, engine))
             except LinksimError as error:
                 raise LinksimError(f"{path}: {error}") from None
     return results
+
+
+def _write_timelines(results: list[ScenarioResult], out: Path) -> None:
+    for result in results:
+        for run, found in result.results.items():
+            write_timeline(found, out / result.scenario.name / f"{run}.timeline.json")
 
 
 def _write_all(results: list[ScenarioResult], trace: Trace, out: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.progress import track
 
 from linksim.cli.aging import aging_command
+from linksim.cli.faults import faults_command
 from linksim.cli.output import console, messages, print_table
 from linksim.cli.travel import travel_command
 from linksim.codecs.chunk import MAX_CHUNK_SYMBOLS
@@ -154,4 +155,5 @@ def _print(results: Results, origin: str, out: Path) -> None:
 
 
 app.command("aging")(aging_command)
+app.command("faults")(faults_command)
 app.command("travel")(travel_command)

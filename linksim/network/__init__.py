@@ -1,27 +1,45 @@
 """Messages over links: topologies, collectives and the flit-level model."""
 
-from linksim.network.collectives import Expansion, Hop, expand
-from linksim.network.fabric import simulate, total_flits
+from linksim.network.checks import total_flits
+from linksim.network.collectives import ALGORITHMS, Expansion, Hop, Schedule, expand, schedule
 from linksim.network.messages import Coding, Compute, Task, Transfer
+from linksim.network.network import Links, Network
 from linksim.network.results import ComputeResult, LinkResult, RunResult, TransferResult
-from linksim.network.topology import Links, fully_connected, point_to_point, ring
+from linksim.network.simulation import ENGINES, EngineName, simulate
+from linksim.network.topology import (
+    fully_connected,
+    mesh,
+    pcie_tree,
+    point_to_point,
+    ring,
+    switched,
+)
 
 __all__ = [
+    "ALGORITHMS",
+    "ENGINES",
     "Coding",
     "Compute",
     "ComputeResult",
+    "EngineName",
     "Expansion",
     "Hop",
     "LinkResult",
     "Links",
+    "Network",
     "RunResult",
+    "Schedule",
     "Task",
     "Transfer",
     "TransferResult",
     "expand",
     "fully_connected",
+    "mesh",
+    "pcie_tree",
     "point_to_point",
     "ring",
+    "schedule",
     "simulate",
+    "switched",
     "total_flits",
 ]

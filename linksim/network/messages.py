@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +45,12 @@ class Coding:
         sizes = np.array([nbytes], np.int64)
         return cls(sizes, sizes)
 
-    @property
+    @cached_property
     def raw_total(self) -> int:
         """Uncompressed bytes of the message."""
         return int(self.raw_nbytes.sum())
 
-    @property
+    @cached_property
     def wire_total(self) -> int:
         """Encoded bytes of the message, before it is padded to whole flits."""
         return int(self.wire_nbytes.sum())

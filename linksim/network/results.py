@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+Progress = Callable[[int], None]
+"""Takes the flits sent so far, on all links."""
+
+
+class FlitStart(NamedTuple):
+    """A flit on a link of its message's route."""
+
+    start_ps: int
+    """When the transmission that arrives whole starts."""
+    task: int
+    """The message's place among the run's tasks."""
+    hop: int
+    """The link's place on the route."""
+    flit: int
 
 
 @dataclass(frozen=True)
 class TransferResult:
-    """One message's way over a link. All times are ps from the start of the run.
+    """One message's way through the network. All times are ps from the start of the run.
 
     Its life from `ready_ps` to `delivered_ps` is cut into four shares that add up exactly:
 
@@ -15,7 +32,8 @@ class TransferResult:
       with its first flit's bytes at hand, for the transmitter;
     - `encode_ps`: from the start of coding until the first flit's bytes are out of the encoder,
       and whenever the wire stands idle later for want of the next flit's bytes;
-    - `wire_ps`: exactly `flits` serializations, one flight, and `credit_stall_ps`;
+    - `wire_ps`: from there to the last flit's arrival: the time all of it would take in an empty
+      network (over one link `flits` serializations and a flight) and `network_wait_ps`;
     - `decode_ps`: from the last flit's arrival until the last segment is out of the decoder.
     """
 
@@ -23,16 +41,18 @@ class TransferResult:
     event: str
     source: str
     destination: str
+    hops: int
+    """Links on its route."""
     raw_nbytes: int
     encoded_nbytes: int
     flits: int
     wire_nbytes: int
-    """Bytes of all its flits, headers and padding included."""
+    """Bytes of all its flits on the first link, headers and padding included."""
     ready_ps: int
     first_flit_ps: int
     """The first flit starts on the wire."""
     last_flit_sent_ps: int
-    """The last flit has left the transmitter."""
+    """The last flit has left the first transmitter."""
     arrived_ps: int
     """The last flit is in the receiver's buffer."""
     delivered_ps: int
@@ -41,7 +61,10 @@ class TransferResult:
     wire_ps: int
     decode_ps: int
     credit_stall_ps: int
-    """Part of `wire_ps`: a flit's bytes and the wire were there, a credit was not."""
+    """A flit's bytes and the first wire were there, a credit was not."""
+    network_wait_ps: int
+    """Part of `wire_ps`: waits for credits, for other messages' flits and for flits sent again.
+    Over a link that it has for itself, with nothing sent again, it is `credit_stall_ps`."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +90,9 @@ class LinkResult:
     """Bytes offered, before coding."""
     encoded_nbytes: int
     wire_nbytes: int
-    """Bytes of all flits, headers and padding included."""
+    """Bytes of all flits, headers and padding included, sent once."""
+    replays: int
+    """Flits that were sent again."""
     busy_ps: int
     """Time in which flits were being serialized."""
     credit_stall_ps: int
@@ -92,6 +117,8 @@ class RunResult:
     links: tuple[LinkResult, ...]
     makespan_ps: int
     """When the last task was done."""
+    flits: tuple[FlitStart, ...] | None = None
+    """Every flit's start on every link, sorted, where the run was asked to record them."""
 
     @property
     def bottleneck(self) -> str:

@@ -32,6 +32,7 @@ class RunMetrics:
     wire_nbytes: int
     """Flits or packets, headers, CRC and padding included."""
     event_p50_ps: int
+    event_p95_ps: int
     event_p99_ps: int
     event_max_ps: int
     queueing_ps: float
@@ -40,6 +41,8 @@ class RunMetrics:
     wire_ps: float
     decode_ps: float
     credit_stall_ps: int
+    replays: int
+    """Flits sent again, all links."""
     makespan_ps: int
     effective_gbytes_per_s: float
     """Uncompressed bytes over time under way, all transfers together."""
@@ -81,10 +84,12 @@ def measure(run: str, codec: str, engine: EngineRecord | None, result: RunResult
         encoded_nbytes=sum(t.encoded_nbytes for t in transfers),
         wire_nbytes=sum(t.wire_nbytes for t in transfers),
         event_p50_ps=_percentile(latencies, 50),
+        event_p95_ps=_percentile(latencies, 95),
         event_p99_ps=_percentile(latencies, 99),
         event_max_ps=int(latencies.max()),
         **shares,
         credit_stall_ps=sum(link.credit_stall_ps for link in result.links),
+        replays=sum(link.replays for link in result.links),
         makespan_ps=result.makespan_ps,
         effective_gbytes_per_s=gbytes_per_s(
             raw_nbytes, sum(t.delivered_ps - t.ready_ps for t in transfers)

@@ -14,28 +14,15 @@ from linksim.codecs.book_building import build_books
 from linksim.codecs.selection import CodecChooser
 from linksim.errors import LinksimError
 from linksim.links import LinkPreset, link_preset
-from linksim.network import (
-    LinkResult,
-    RunResult,
-    TransferResult,
-    fully_connected,
-    point_to_point,
-    ring,
-    simulate,
-)
+from linksim.network import EngineName, LinkResult, RunResult, TransferResult, simulate
 from linksim.replay.metrics import RunMetrics, measure
 from linksim.replay.scenario import Scenario, engine_of
 from linksim.replay.schedule import Workload, select, sweep
+from linksim.replay.topologies import network_of
 from linksim.tensors.dtypes import format_of
 from linksim.traces.store import MANIFEST_NAME, Trace, write_json
 from linksim.traces.verify import check_schedule
 from linksim.writing import written_whole
-
-TOPOLOGIES = {
-    "fully-connected": fully_connected,
-    "point-to-point": point_to_point,
-    "ring": ring,
-}
 
 Progress = Callable[[str, int], None]
 """Called with the run's name and the flits simulated so far."""
@@ -68,8 +55,16 @@ class ScenarioResult:
         }
 
 
-def replay(scenario: Scenario, trace: Trace, progress: Progress | None = None) -> ScenarioResult:
-    """Replay *scenario* on *trace*, codebooks built on the trace's earlier batches."""
+def replay(
+    scenario: Scenario,
+    trace: Trace,
+    progress: Progress | None = None,
+    engine_name: EngineName = "fast",
+) -> ScenarioResult:
+    """Replay *scenario* on *trace*, codebooks built on the trace's earlier batches.
+
+    *engine_name*: what computes the flits' times, see `linksim.network.simulate`.
+    """
     try:
         check_schedule(trace.manifest)
     except LinksimError as error:
@@ -78,10 +73,7 @@ def replay(scenario: Scenario, trace: Trace, progress: Progress | None = None) -
     engines = {run.name: engine_of(run) for run in scenario.run}
     workload = _workload(scenario, trace)
     books = _books(scenario, trace)
-    try:
-        links = TOPOLOGIES[scenario.topology](workload.ranks, link)
-    except LinksimError as error:
-        raise LinksimError(f"topology: {error}") from None
+    network = network_of(scenario.topology, scenario.network, workload.ranks, link)
     results, metrics = {}, []
     for run in scenario.run:
         engine = engines[run.name]
@@ -90,7 +82,7 @@ def replay(scenario: Scenario, trace: Trace, progress: Progress | None = None) -
         )
         tasks = list(workload.tasks(chooser, engine))
         notify = None if progress is None else _named(progress, run.name)
-        results[run.name] = simulate(tasks, links, progress=notify)
+        results[run.name] = simulate(tasks, network, progress=notify, engine=engine_name)
         metrics.append(measure(run.name, run.codec, engine, results[run.name]))
     name, card = trace.manifest.name, trace.manifest.model
     return ScenarioResult(scenario, name, link, tuple(metrics), results, card.what_it_is)
@@ -98,7 +90,7 @@ def replay(scenario: Scenario, trace: Trace, progress: Progress | None = None) -
 
 def _workload(scenario: Scenario, trace: Trace) -> Workload:
     if scenario.sweep is None:
-        return select(trace, scenario.select)
+        return select(trace, scenario.select, scenario.collectives)
     wanted, from_batch = scenario.sweep, scenario.select.from_batch
     return sweep(trace, wanted.kind, wanted.message_nbytes, from_batch)
 
@@ -112,7 +104,7 @@ def _books(scenario: Scenario, trace: Trace) -> CodebookSet | None:
     views = {run.view for run in scenario.run if takes_codebooks(run.codec)}
     if not views:
         return None
-    crossed = select(trace, scenario.select, earlier=True).messages
+    crossed = select(trace, scenario.select, scenario.collectives, earlier=True).messages
     if any(format_of(message.hop.values).bits < 16 for message in crossed):
         views.add("pooled")
     return build_books(

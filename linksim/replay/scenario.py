@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,9 @@ from linksim.codecs import CODECS
 from linksim.codecs.chunked import PROFILES
 from linksim.engines import EngineRecord, engine_record
 from linksim.errors import LinksimError, first_problem
-from linksim.links import link_preset
+from linksim.links import link_preset, names_a_file
+from linksim.network.collectives import ALGORITHMS
+from linksim.replay.topologies import NetworkShape, TopologyName, check_shape
 from linksim.tensors.views import VIEW_NAMES
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9\-]*$", max_length=60)]
@@ -56,6 +59,40 @@ class Sweep(_Strict):
         if any(a >= b for a, b in pairwise(sizes)):
             raise ValueError("expected every size once, in rising order")
         return sizes
+
+
+class Collectives(_Strict):
+    """How collectives are done, where not by the default algorithm of each."""
+
+    all_reduce: str | None = None
+    all_gather: str | None = None
+    reduce_scatter: str | None = None
+    broadcast: str | None = None
+    chunk_nbytes: int | None = Field(default=None, ge=1)
+    """Uncompressed bytes that go at a time from one rank to another; None: all of a step."""
+    groups: tuple[tuple[str, ...], ...] | None = None
+    """Ranks that belong together, for the algorithm `hierarchical`."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Collectives:
+        chosen = []
+        for op, names in ALGORITHMS.items():
+            name = getattr(self, op, None)
+            if name is not None and name not in names:
+                raise ValueError(
+                    f"unknown algorithm {name!r} for {op}: expected one of {', '.join(names)}"
+                )
+            chosen.append(name)
+        if ("hierarchical" in chosen) != (self.groups is not None):
+            raise ValueError("groups go with the algorithm 'hierarchical', and it with them")
+        return self
+
+    def options(self, op: str) -> dict[str, Any]:
+        """Keyword arguments of `linksim.network.expand` for *op*."""
+        algorithm = getattr(self, op, None)
+        groups = self.groups if algorithm == "hierarchical" else None
+        chunk_nbytes = None if op == "send" else self.chunk_nbytes
+        return {"algorithm": algorithm, "groups": groups, "chunk_nbytes": chunk_nbytes}
 
 
 class Run(_Strict):
@@ -94,7 +131,9 @@ class Scenario(_Strict):
     description: str = ""
     link: str
     """Link preset: a shipped one by name, or a TOML file relative to the scenario."""
-    topology: Literal["fully-connected", "ring", "point-to-point"]
+    topology: TopologyName
+    network: NetworkShape = NetworkShape()
+    collectives: Collectives = Collectives()
     codebooks: Literal["layer", "kind"] = "layer"
     """One codebook per tensor kind and layer, or one per kind for all layers."""
     select: Selection
@@ -108,6 +147,7 @@ class Scenario(_Strict):
             raise ValueError("two runs have the same name")
         if self.run[0].codec != "raw":
             raise ValueError("the first run must be codec 'raw': the others are compared with it")
+        check_shape(self.topology, self.network)
         return self
 
 
@@ -148,6 +188,9 @@ def load_scenario(path: Path) -> Scenario:
     field = "link"
     try:
         link_preset(scenario.link)
+        if scenario.network.between is not None:
+            field = "network.between"
+            link_preset(scenario.network.between)
         for index, run in enumerate(scenario.run):
             field = f"run.{index}.engine"
             engine_of(run)
@@ -160,11 +203,17 @@ def _located(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """*document* with the files that it names taken relative to *folder*."""
     located = dict(document)
     if "link" in document:
-        located["link"] = _beside(document["link"], folder)
+        located["link"] = _beside(document["link"], folder, names_a_file)
+    network = document.get("network")
+    if isinstance(network, dict) and "between" in network:
+        located["network"] = {
+            **network,
+            "between": _beside(network["between"], folder, names_a_file),
+        }
     runs = document.get("run")
     if isinstance(runs, list):
         located["run"] = [
-            {**run, "engine": _beside(run["engine"], folder)}
+            {**run, "engine": _beside(run["engine"], folder, _is_path)}
             if isinstance(run, dict) and "engine" in run
             else run
             for run in runs
@@ -172,7 +221,11 @@ def _located(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     return located
 
 
-def _beside(reference: Any, folder: Path) -> Any:
+def _beside(reference: Any, folder: Path, is_file: Callable[[str], bool]) -> Any:
     """*reference* to a file as a path from here; names of shipped records stay as they are."""
-    is_file = isinstance(reference, str) and ("/" in reference or ".toml" in reference)
-    return str(folder / reference) if is_file else reference
+    moved = isinstance(reference, str) and is_file(reference)
+    return str(folder / reference) if moved else reference
+
+
+def _is_path(reference: str) -> bool:
+    return "/" in reference or ".toml" in reference

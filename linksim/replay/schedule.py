@@ -11,10 +11,12 @@ from linksim.codecs.selection import CodecChooser
 from linksim.engines import EngineRecord
 from linksim.errors import LinksimError
 from linksim.network import Coding, Compute, Hop, Task, Transfer, expand
-from linksim.replay.scenario import Selection
+from linksim.replay.scenario import Collectives, Selection
 from linksim.tensors.dtypes import format_of
 from linksim.traces.manifest import CommunicationEvent, ComputeEvent, Event, TensorRecord
 from linksim.traces.store import Trace
+
+_DEFAULTS = Collectives()
 
 
 @dataclass(frozen=True)
@@ -72,17 +74,24 @@ def _coding(message: Message, chooser: CodecChooser, engine: EngineRecord | None
     return Coding(segments.raw_nbytes, segments.wire_nbytes, engine)
 
 
-def select(trace: Trace, selection: Selection, *, earlier: bool = False) -> Workload:
+def select(
+    trace: Trace,
+    selection: Selection,
+    collectives: Collectives = _DEFAULTS,
+    *,
+    earlier: bool = False,
+) -> Workload:
     """The events of *trace* that *selection* names, expanded into hops with their true values.
 
-    *earlier* takes the batches before the selection's, those that codebooks are built on.
+    *collectives* says by which algorithms. *earlier* takes the batches before the selection's,
+    those that codebooks are built on.
     A hop that starts its event waits for everything the event waits for; a dependency on an event
     outside the selection counts as done.
     """
     chosen = [event for event in trace.manifest.events if _is_selected(event, selection, earlier)]
     if not any(isinstance(event, CommunicationEvent) for event in chosen):
         raise _nothing_selected(trace, selection, earlier)
-    hops = {e.id: _hops(trace, e) for e in chosen if isinstance(e, CommunicationEvent)}
+    hops = {e.id: _hops(trace, e, collectives) for e in chosen if isinstance(e, CommunicationEvent)}
     parts = {name: tuple(f"{name}/{hop.id}" for hop in of) for name, of in hops.items()}
     parts |= {e.id: (e.id,) for e in chosen if isinstance(e, ComputeEvent)}
     after = {e.id: e.after for e in chosen}
@@ -139,9 +148,9 @@ def _is_selected(event: Event, selection: Selection, earlier: bool) -> bool:
     return event.phase == selection.phase and in_batches
 
 
-def _hops(trace: Trace, event: CommunicationEvent) -> Sequence[Hop]:
+def _hops(trace: Trace, event: CommunicationEvent, collectives: Collectives) -> Sequence[Hop]:
     tensors = {rank: trace.tensor(name) for rank, name in event.tensors.items()}
-    return expand(event.op, event.ranks, tensors).hops
+    return expand(event.op, event.ranks, tensors, **collectives.options(event.op)).hops
 
 
 def _record(trace: Trace, event: CommunicationEvent) -> TensorRecord:

@@ -71,12 +71,22 @@ _FORMATS = {
 FORMAT_NAMES = tuple(_FORMATS)
 """All supported names: bf16, fp16, e4m3, e5m2, e3m2, e2m3, e2m1, int8."""
 
+_CODES = {
+    f"uint{bits}": NumberFormat(f"uint{bits}", np.dtype(np.uint8), bits, "U8")
+    for bits in range(2, 9)
+}
+
 
 def number_format(name: str) -> NumberFormat:
     """The format called *name*; LinksimError names the known ones."""
     if name not in _FORMATS:
         raise LinksimError(f"unknown dtype {name!r}: expected one of {', '.join(FORMAT_NAMES)}")
     return _FORMATS[name]
+
+
+def coded_format(name: str) -> NumberFormat:
+    """The format called *name*, or uint2 to uint8: a quantizer's codes, which no trace holds."""
+    return _CODES.get(name) or number_format(name)
 
 
 def format_of(array: Tensor) -> NumberFormat:

@@ -91,12 +91,13 @@ class ComputeEvent(_Event):
 class CommunicationEvent(_Event):
     """Tensors cross links among *ranks*.
 
-    `tensors` maps a rank to what it contributes: `send` has the source's tensor alone (ranks are
-    source, destination); `all_reduce` and `reduce_scatter` one addend per rank, all of one shape;
-    `all_gather` one shard per rank; `all_to_all` one send buffer per rank, cut evenly on axis 0.
+    `tensors` maps a rank to what it contributes: `send` (ranks are source, destination) and
+    `broadcast` have the first rank's tensor alone; `all_reduce` and `reduce_scatter` one addend per
+    rank, all of one shape; `all_gather` one shard per rank; `all_to_all` one send buffer per rank,
+    cut evenly on axis 0.
     """
 
-    op: Literal["send", "all_reduce", "all_gather", "reduce_scatter", "all_to_all"]
+    op: Literal["send", "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"]
     ranks: tuple[Name, ...] = Field(min_length=2)
     tensors: dict[Name, Name]
 
@@ -106,7 +107,7 @@ class CommunicationEvent(_Event):
             raise ValueError(f"event {self.id!r}: a rank is named twice")
         if self.op == "send" and len(self.ranks) != 2:
             raise ValueError(f"event {self.id!r}: a send has two ranks, source and destination")
-        carriers = self.ranks[:1] if self.op == "send" else self.ranks
+        carriers = self.ranks[:1] if self.op in ("send", "broadcast") else self.ranks
         if set(self.tensors) != set(carriers):
             raise ValueError(f"event {self.id!r}: tensors must name exactly the ranks {carriers}")
         return self

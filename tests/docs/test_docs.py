@@ -14,7 +14,16 @@ import typer
 from linksim.cli.app import app
 from linksim.engines import EngineRecord, engine_names, engine_record
 from linksim.engines.engine import Stage, Statistics
-from linksim.links import FlitFormat, LinkPreset, link_names, link_preset
+from linksim.links import (
+    FlitFormat,
+    LinkFamily,
+    LinkPreset,
+    Retry,
+    Variant,
+    link_families,
+    link_names,
+    link_preset,
+)
 from linksim.network import LinkResult, TransferResult
 from linksim.replay.metrics import RunMetrics
 from linksim.replay.scenario import Run, Scenario, Selection, Sweep, load_scenario
@@ -123,7 +132,8 @@ def _number(value: float | None) -> str:
 @pytest.mark.parametrize("name", link_names())
 def test_link_figures_are_the_presets(name: str) -> None:
     preset = link_preset(name)
-    assert rows(section(text(LINKS_AND_ENGINES), "## Links"))[name] == [
+    listed = section(text(LINKS_AND_ENGINES), "## Links").replace("**`", "`").replace("`**", "`")
+    assert rows(listed)[name] == [
         _number(preset.lanes),
         _number(preset.rate_gtps),
         _number(preset.bits_per_second / 8e9),
@@ -134,7 +144,21 @@ def test_link_figures_are_the_presets(name: str) -> None:
         f"{preset.latency_ns:g} + {preset.propagation_ns:g}",
         _number(preset.credits),
         _number(preset.energy_pj_per_bit),
+        _number(preset.bit_error_rate),
     ]
+
+
+@pytest.mark.parametrize("family", link_families(), ids=lambda family: family.name)
+def test_flit_formats_are_the_families(family: LinkFamily) -> None:
+    listed = section(text(LINKS_AND_ENGINES), "## Links")
+    assert f"**`{family.default_link_name}`**" in listed
+    for part in family.formats:
+        limit = "" if part.maximum_rate_gtps is None else f", up to {part.maximum_rate_gtps:g} GT/s"
+        sizes = (part.nbytes, part.header_nbytes, part.crc_nbytes, part.payload_nbytes)
+        retry = "none" if part.raw or family.retry is None else family.retry.protocol
+        cells = (f"`{family.name}`", f"`{part.name}`{limit}", *sizes)
+        line = " | ".join(map(str, (*cells, f"{100 * part.efficiency:.1f} %", retry)))
+        assert f"| {line} |" in listed.splitlines()
 
 
 @pytest.mark.parametrize("name", engine_names())
@@ -159,9 +183,17 @@ def test_engine_figures_are_the_records(name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [*link_names(), *engine_names()])
-def test_evidence_is_cited_as_it_stands(name: str) -> None:
-    record = link_preset(name) if name in link_names() else engine_record(name)
+@pytest.mark.parametrize("family", link_families(), ids=lambda family: family.name)
+def test_evidence_of_links_is_cited_as_it_stands(family: LinkFamily) -> None:
+    lines = text(LINKS_AND_ENGINES).splitlines()
+    for entry in family.evidence:
+        figure = f"| `{entry.field}` | {entry.value} | {entry.source} | {entry.grade} |"
+        assert any(f"`{family.name}`" in line and line.endswith(figure) for line in lines), figure
+
+
+@pytest.mark.parametrize("name", engine_names())
+def test_evidence_of_engines_is_cited_as_it_stands(name: str) -> None:
+    record = engine_record(name)
     lines = text(LINKS_AND_ENGINES).splitlines()
     assert record.evidence
     for evidence in record.evidence:
@@ -174,12 +206,15 @@ def test_own_link_and_engine_load(tmp_path: Path) -> None:
     for name, document in written_files(text(LINKS_AND_ENGINES), "toml").items():
         (tmp_path / name).write_text(document)
     assert link_preset(tmp_path / "my-link.toml").bits_per_second == 16 * 24 * 10**9 * 64 // 66
+    striped = link_preset(f"{tmp_path / 'my-family.toml'}-16/short*2")
+    assert (striped.lanes, striped.credits) == (16, 2 * (4096 // 68))
     assert engine_record(f"{tmp_path / 'my-engine.toml'}*4").replicas == 4
 
 
 def test_fields_of_links_and_engines_are_listed() -> None:
     page = text(LINKS_AND_ENGINES)
-    _assert_names(page, LinkPreset, FlitFormat, EngineRecord, Stage, Statistics)
+    _assert_names(page, LinkPreset, FlitFormat, Retry, LinkFamily, Variant)
+    _assert_names(page, EngineRecord, Stage, Statistics)
 
 
 def test_fields_of_scenarios_and_results_are_listed() -> None:

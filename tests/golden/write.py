@@ -18,6 +18,7 @@ from linksim.codecs import (
     HuffmanFixed,
     IndexEscape,
     QuadLength,
+    Quantize,
     TensorCodec,
     ZlibHuffman,
     Zstd,
@@ -58,6 +59,9 @@ def cases() -> dict[str, TensorCodec]:
         "zstd/00": Zstd("bf16", "exponent"),
         "zstd/01": Zstd("bf16", "pooled", level=19),
         "zlib-huffman/00": ZlibHuffman("bf16", "byte-planes"),
+        "quantize/00": Quantize(bits=4, group=128, spikes=True),
+        "quantize/01": Quantize(bits=3, group=32, checksum=True),
+        "quantize/02": Quantize(bits=7, group=64, zero="min"),
     }
 
 
@@ -72,6 +76,8 @@ def main() -> None:
         (folder / "config.json").write_text(json.dumps(codec.get_config()) + "\n")
         np.save(folder / "patterns.npy", codec.number_format.patterns(values))
         (folder / "encoded.bin").write_bytes(codec.encode(values))
+        if not codec.lossless:
+            np.save(folder / "decoded.npy", codec.number_format.patterns(codec.round_trip(values)))
         print(f"{name}: {len(codec.encode(values))} bytes")
 
 

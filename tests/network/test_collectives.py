@@ -53,7 +53,7 @@ def test_the_check_catches_a_wrong_partial_sum(monkeypatch):
     def in_dtype(received, own):
         return (received * np.array(1.01, own.dtype)) + own
 
-    monkeypatch.setattr(collectives, "add", in_dtype)
+    monkeypatch.setattr(collectives.expansion, "add", in_dtype)
     with pytest.raises(AssertionError):
         check_all_reduce(4, 64, ml_dtypes.bfloat16)
 
@@ -145,7 +145,7 @@ F = np.zeros(4, np.float32)
 @pytest.mark.parametrize(
     ("op", "ranks", "tensors", "expected"),
     [
-        ("broadcast", "ab", {"a": F, "b": F}, "unknown collective 'broadcast'"),
+        ("gossip", "ab", {"a": F, "b": F}, "unknown collective 'gossip'"),
         ("all_reduce", "ab", {"a": F}, "rank 'b' has no tensor"),
         ("all_reduce", "ab", {"a": F, "b": F[:3]}, "expected tensors that match"),
         ("all_gather", "ab", {"a": F, "b": F.astype(np.float16)}, "expected tensors that match"),

@@ -7,6 +7,7 @@ from linksim.engines import engine_record
 from linksim.errors import LinksimError
 from linksim.links import link_names, link_preset
 from linksim.network import (
+    ENGINES,
     Coding,
     Compute,
     Transfer,
@@ -16,7 +17,7 @@ from linksim.network import (
     simulate,
     total_flits,
 )
-from linksim.network.channel import Channel
+from linksim.network.reference.link import LinkModel
 
 from .models import check_shares, coding, engine, link, statistics, transfer
 
@@ -24,7 +25,10 @@ PAIR = ("a", "b")
 
 
 def run(tasks, preset, **options):
-    result = simulate(tasks, point_to_point(PAIR, preset), **options)
+    """The result of both engines, which is the same."""
+    network = point_to_point(PAIR, preset)
+    result = simulate(tasks, network, engine="reference", **options)
+    assert simulate(tasks, network, engine="fast") == result
     for found in result.transfers:
         check_shares(found, preset)
     return result
@@ -78,9 +82,7 @@ def check_credit_throughput(buffer):
     """Flits of a long message leave at min(1, credits x flit / round trip), exactly."""
     preset = link(flit_ps=100, flight_ns=1.0, buffer=buffer)
     rounds = 20
-    found = simulate(
-        [transfer("m", Coding.plain(8 * buffer * rounds))], point_to_point(PAIR, preset)
-    )
+    found = run([transfer("m", Coding.plain(8 * buffer * rounds))], preset)
     # The n-th window of `buffer` flits starts n loops after the first.
     loop = max(buffer * preset.flit_ps, preset.round_trip_ps)
     last_sent = (rounds - 1) * loop + buffer * preset.flit_ps
@@ -95,7 +97,7 @@ def test_credit_limited_throughput(buffer):
 
 
 def test_credit_check_catches_credits_that_do_not_fly_back(monkeypatch):
-    monkeypatch.setattr(Channel, "_return_credits", lambda self, n: self._credits.give(n))
+    monkeypatch.setattr(LinkModel, "return_credit", lambda self, channel, _: self._credit(channel))
     with pytest.raises(AssertionError):
         check_credit_throughput(10)
 
@@ -200,9 +202,10 @@ def test_a_rank_computes_one_task_at_a_time_in_task_order():
         Compute("x1", "p", 5),
         Compute("x2", "p", 5, after=("x1",)),
     ]
-    found = {c.id: c for c in simulate(tasks, {}).computes}
-    assert (found["b"].start_ps, found["c"].start_ps) == (10, 40)
-    assert found["c"].ready_ps == 10
+    for engine_name in ENGINES:
+        found = {c.id: c for c in simulate(tasks, {}, engine=engine_name).computes}
+        assert (found["b"].start_ps, found["c"].start_ps) == (10, 40)
+        assert found["c"].ready_ps == 10
 
 
 def test_links_are_independent_and_results_keep_their_order():
@@ -272,7 +275,7 @@ M = Coding.plain(8)
             [Compute("ok", "a", 1), transfer("x", M, ["y"]), Compute("y", "a", 1, ("x",))],
             "'x' can never start",
         ),
-        ([transfer("x", M, destination="c")], "'x': there is no link from 'a' to 'c'"),
+        ([transfer("x", M, destination="c")], "'x': there is no node 'c'"),
         (
             [transfer(n, coding([8], [8], engine(replicas=r))) for n, r in (("x", 1), ("y", 2))],
             "expected one engine",

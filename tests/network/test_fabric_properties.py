@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linksim.network import Compute, Transfer, fully_connected, point_to_point, simulate
-from linksim.network.channel import Channel
+from linksim.network.reference.link import LinkModel
 
 from .models import (
     check_shares,
@@ -67,7 +67,7 @@ def task_sets(draw):
 
 
 def check_against_oracle(preset, tasks):
-    found = simulate(tasks, point_to_point(("a", "b"), preset))
+    found = simulate(tasks, point_to_point(("a", "b"), preset), engine="reference")
     assert {t.id: t.delivered_ps for t in found.transfers} == link_oracle(tasks, preset)
 
 
@@ -79,11 +79,12 @@ def test_every_delivery_on_one_link_is_that_of_the_recurrence(case):
 
 @pytest.mark.parametrize("mutant", ["early", "late"])
 def test_recurrence_catches_wrong_credits(monkeypatch, mutant):
+    right = LinkModel.return_credit
     give = {
-        "early": lambda self, n: self._credits.give(n),
-        "late": lambda self, n: self._later(self._flight_ps + 1, lambda: self._credits.give(n)),
+        "early": lambda self, channel, _: self._credit(channel),
+        "late": lambda self, channel, left_ps: right(self, channel, left_ps + 1),
     }
-    monkeypatch.setattr(Channel, "_return_credits", give[mutant])
+    monkeypatch.setattr(LinkModel, "return_credit", give[mutant])
     preset = link(buffer=2)
     with pytest.raises(AssertionError):
         check_against_oracle(preset, [transfer("m", coding([90, 90], [80, 80], engine()))])
@@ -105,7 +106,7 @@ def ordered(tasks, result):
 def test_random_task_sets(case):
     preset, tasks = case
     network = fully_connected(RANKS, preset)
-    result = simulate(tasks, network)
+    result = simulate(tasks, network, engine="reference")
     assert len(result.transfers) + len(result.computes) == len(tasks)
     assert ordered(tasks, result)
     for found in result.transfers:
@@ -123,4 +124,4 @@ def test_random_task_sets(case):
         assert load.wire_nbytes == flits * preset.flit.nbytes
         assert load.busy_ps == flits * preset.flit_ps <= result.makespan_ps
         assert max(load.encoder_busy_ps, load.decoder_busy_ps) <= result.makespan_ps
-    assert simulate(tasks, network) == result
+    assert simulate(tasks, network, engine="reference") == result

@@ -28,6 +28,7 @@ def transfer(
         event=event,
         source="a",
         destination="b",
+        hops=1,
         raw_nbytes=raw,
         encoded_nbytes=raw if encoded is None else encoded,
         flits=4,
@@ -42,6 +43,7 @@ def transfer(
         wire_ps=shares[2],
         decode_ps=shares[3],
         credit_stall_ps=0,
+        network_wait_ps=0,
     )
 
 
@@ -59,6 +61,7 @@ def run_result(
         "raw_nbytes": sum(t.raw_nbytes for t in transfers),
         "encoded_nbytes": sum(t.encoded_nbytes for t in transfers),
         "wire_nbytes": sum(t.wire_nbytes for t in transfers),
+        "replays": 0,
         "busy_ps": busy,
         "credit_stall_ps": 0,
         "statistics_busy_ps": 0,

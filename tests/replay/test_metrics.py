@@ -38,6 +38,7 @@ def test_percentiles_are_latencies_that_occurred(latencies: list[int], p50: int,
 def test_a_percentile_is_the_smallest_value_that_enough_do_not_exceed(latencies: list[int]) -> None:
     metrics, ordered = measured(latencies), sorted(latencies)
     assert metrics.event_p50_ps == ordered[math.ceil(0.5 * len(ordered)) - 1]
+    assert metrics.event_p95_ps == ordered[math.ceil(95 * len(ordered) / 100) - 1]
     assert metrics.event_p99_ps == ordered[math.ceil(99 * len(ordered) / 100) - 1]
 
 

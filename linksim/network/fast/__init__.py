@@ -1,0 +1,1 @@
+"""The fast engine: the reference model's times, compiled by numba."""

@@ -1,0 +1,1 @@
+"""The reference model of links and messages, readable, on SimPy."""
