@@ -1,4 +1,4 @@
-"""Codebooks with shorter code words, which take less hardware."""
+"""What codebooks with shorter code words, which take less hardware, cost in bits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from linksim.codecs import Codebook
-
-
-def limited(book: Codebook, max_length: int) -> Codebook:
-    """The Huffman code for the same frequencies with words of at most *max_length* bits.
-
-    Raises LinksimError where the book holds no frequencies.
-    """
-    return book.of_family("huffman", max_length)
 
 
 @dataclass(frozen=True)
@@ -32,7 +24,10 @@ class LimitCost:
 
 
 def limit_cost(book: Codebook, max_length: int) -> LimitCost:
-    """What *max_length* costs *book*."""
+    """What code words of at most *max_length* bits cost *book*.
+
+    LinksimError where the book holds no frequencies.
+    """
     shares = np.array(book.frequencies) / sum(book.frequencies)
 
     def mean(code: Codebook) -> float:
@@ -41,5 +36,5 @@ def limit_cost(book: Codebook, max_length: int) -> LimitCost:
     return LimitCost(
         entropy=float(-shares @ np.log2(shares)),
         unlimited=mean(book),
-        limited=mean(limited(book, max_length)),
+        limited=mean(book.of_family("huffman", max_length)),
     )

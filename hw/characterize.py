@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
-        chosen = selected(name for text in options.cores for name in text.split())
+        chosen = selected(options.cores)
         run_missing(chosen, options.trace, console)
     except (LinksimError, ValueError, RuntimeError) as error:
         console.print(f"error: {error}", markup=False, highlight=False)

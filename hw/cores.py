@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amaranth.lib import wiring
 
 from hw.adapter import LosslessReceiver, LosslessSender, QuantizingReceiver, QuantizingSender
 from hw.adapter.quantizing import record_codebook
-from hw.books import limited
 from hw.huffman import LinkEncoder, LinkShape
 from hw.huffman.flit_buffer import most_words
 from hw.huffman.lane_pool import LanePoolDecoder
@@ -45,7 +44,7 @@ class Configuration:
 def shipped_book(max_length: int = 16) -> Codebook:
     """The shipped codebook for bf16 exponents, which all Huffman configurations hold."""
     book = CodebookSet.shipped("universal").select("bf16", "exponent", "any")[0]
-    return book if max_length == book.max_length else limited(book, max_length)
+    return book if max_length == book.max_length else book.of_family("huffman", max_length)
 
 
 def _encoder(width: int, max_length: int = 16) -> Configuration:
@@ -86,18 +85,27 @@ INT4 = GroupQuantizer(bits=4, group=32)
 """Asymmetric codes of 4 bits in groups of 32, with a zero point."""
 
 
-def _quantizer(width: int) -> Configuration:
+WITH_SPIKES = replace(INT4, spikes=True)
+"""The same, with each group's smallest and largest value kept as it is."""
+
+
+def _quantizer(width: int, definition: GroupQuantizer = INT4) -> Configuration:
     def build() -> Quantizer:
-        return Quantizer(definition=INT4, values_per_cycle=width)
+        return Quantizer(definition=definition, values_per_cycle=width)
 
-    return Configuration(f"quantizer-int4-g32-w{width}", "quantizer", width, build)
+    return Configuration(f"quantizer-{_named(definition)}-w{width}", "quantizer", width, build)
 
 
-def _dequantizer(width: int) -> Configuration:
+def _dequantizer(width: int, definition: GroupQuantizer = INT4) -> Configuration:
     def build() -> Dequantizer:
-        return Dequantizer(definition=INT4, values_per_cycle=width)
+        return Dequantizer(definition=definition, values_per_cycle=width)
 
-    return Configuration(f"dequantizer-int4-g32-w{width}", "dequantizer", width, build)
+    return Configuration(f"dequantizer-{_named(definition)}-w{width}", "dequantizer", width, build)
+
+
+def _named(definition: GroupQuantizer) -> str:
+    spikes = "-spikes" if definition.spikes else ""
+    return f"int{definition.bits}-g{definition.group}{spikes}"
 
 
 def _link_shape() -> LinkShape:
@@ -158,6 +166,8 @@ CONFIGURATIONS = (
     *(_lane_pool(width) for width in (8, 16, 32)),
     *(_quantizer(width) for width in (8, 16, 32)),
     *(_dequantizer(width) for width in (8, 16, 32)),
+    _quantizer(32, WITH_SPIKES),
+    _dequantizer(32, WITH_SPIKES),
     *PARTS,
     *ENDS,
 )
@@ -171,8 +181,11 @@ def names() -> tuple[str, ...]:
 
 
 def selected(wanted: Iterable[str]) -> tuple[Configuration, ...]:
-    """The configurations called *wanted*, in their own order; all of them where none is named."""
-    chosen = set(wanted)
+    """The configurations called *wanted*, in their own order; all of them where none is named.
+
+    A text may hold several names with blanks between. ValueError for one that is not known.
+    """
+    chosen = {name for text in wanted for name in text.split()}
     unknown = sorted(chosen - set(names()))
     if unknown:
         raise ValueError(f"unknown core {unknown[0]!r}: expected one of {', '.join(names())}")

@@ -13,7 +13,9 @@ from linksim.writing import written_whole
 
 RECORDS = Path("linksim/engines/records")
 BYTES_PER_VALUE = 2
-RUN_SOURCE = "`make characterize`: the core compiled by CXXRTL over all tensors of traces/bundled"
+RUN_SOURCE = (
+    "`make characterize`: the core compiled with Verilator over all tensors of traces/bundled"
+)
 AREA_SOURCE = (
     "`make synth`: Yosys and ABC on ASAP7 RVT, typical corner, 0.70 V, 25 C, before layout"
 )

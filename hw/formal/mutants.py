@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -15,19 +14,19 @@ from hw.formal.prove import Mutant
 def statement(what: str, cls: type, add: Callable[[Module, Any], None]) -> Mutant:
     """*cls* with one more statement behind its own, which overrules them."""
 
-    @contextmanager
-    def patch() -> Iterator[None]:
-        sound = cls.elaborate
+    return Mutant(what, lambda: mock.patch.object(cls, "elaborate", with_statement(cls, add)))
 
-        def broken(self: Any, platform: object) -> Module:
-            m = sound(self, platform)
-            add(m, self)
-            return m
 
-        with mock.patch.object(cls, "elaborate", broken):
-            yield
+def with_statement(cls: type, add: Callable[[Module, Any], Any]) -> Callable[[Any, object], Module]:
+    """*cls*.elaborate with one more statement, which overrules those before."""
+    sound = cls.elaborate
 
-    return Mutant(what, patch)
+    def broken(self: Any, platform: object) -> Module:
+        m = sound(self, platform)
+        add(m, self)
+        return m
+
+    return broken
 
 
 def attribute(what: str, cls: type, name: str, value: Any) -> Mutant:

@@ -96,9 +96,12 @@ def below(limit: Value, places: int) -> Value:
     return Cat(*(Const(place) < limit for place in range(places)))
 
 
-def rotated(bits: Value, units: Value, unit_bits: int) -> Value:
+def rotated(m: Module, bits: Value, units: Value, unit_bits: int, name: str) -> Value:
     """*bits* turned upwards by a number of units; what leaves at the top returns at the bottom."""
     for step, turned in enumerate(units):
         shift = unit_bits << step
-        bits = Mux(turned, Cat(bits[-shift:], bits[:-shift]), bits)
+        # Each step is named: as an expression it would be written out wherever it is sliced.
+        before = Signal(len(bits), name=f"{name}{step}")
+        m.d.comb += before.eq(bits)
+        bits = Mux(turned, Cat(before[-shift:], before[:-shift]), before)
     return bits

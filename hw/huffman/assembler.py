@@ -105,7 +105,8 @@ class FlitAssembler(wiring.Component):
     ) -> None:
         """Code word and length of every value, or the symbol itself; nothing in an empty place."""
         shape, row = self.shape, self.planned.row
-        filled = below(count, shape.values_per_cycle)
+        filled = Signal(shape.values_per_cycle)
+        m.d.comb += filled.eq(below(count, len(filled)))
         for place in range(shape.values_per_cycle):
             rom = CodeRom(self.codebooks, slot_bits=self.slot_bits)
             m.submodules[f"rom{place}"] = rom

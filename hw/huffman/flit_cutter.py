@@ -111,11 +111,12 @@ class FlitCutter(wiring.Component):
         shape = self.shape
         row, ended = self._prepared(m)
         flit = self._open_flit()
-        accepted = Signal(shape.values_per_cycle)
-        m.d.comb += accepted.eq(self._accepted(row, flit))
+        forced, accepted = Signal(shape.values_per_cycle), Signal(shape.values_per_cycle)
         cut, opens = Signal(), Signal()
         m.d.comb += [
-            cut.eq(self._cuts(row, flit)),
+            forced.eq(self._forced(flit)),
+            accepted.eq(self._accepted(row, flit, forced)),
+            cut.eq(self._cuts(row, flit, forced)),
             opens.eq(cut | row.first),
         ]
         edges = [
@@ -142,8 +143,13 @@ class FlitCutter(wiring.Component):
     def _prepared(self, m: Module) -> tuple[_Row, Signal]:
         """The row with its prefix sums; whether the row before ended a message."""
         # Then the sum of all is that of the values there are.
-        filled = below(self.count, self.shape.values_per_cycle)
-        sums: list = [Mux(one, cost, 0) for one, cost in zip(filled, self.costs, strict=True)]
+        filled = Signal(self.shape.values_per_cycle)
+        m.d.comb += filled.eq(below(self.count, len(filled)))
+        sums: list = []
+        for place, cost in enumerate(self.costs):
+            spent = Signal.like(cost, name=f"cost{place}")
+            m.d.comb += spent.eq(Mux(filled[place], cost, 0))
+            sums.append(spent)
         level = 0
         for until in self.registered_after:
             sums = prefix_levels(sums, level, until)
@@ -168,11 +174,10 @@ class FlitCutter(wiring.Component):
             high=Signal(room, name="high"),
         )
 
-    def _accepted(self, row: _Row, flit: _OpenFlit) -> Value:
+    def _accepted(self, row: _Row, flit: _OpenFlit, forced: Signal) -> Value:
         """A bit per place: its value joins the open flit. Set from the lowest place up."""
         beyond = ~flit.before
         full, full_here = self._full(flit)
-        forced = self._forced(flit)
         bits = []
         for place, cost in enumerate(row.sums):
             fits = Mux(beyond[place], _at_most(cost, flit.high), _at_most(cost, flit.low))
@@ -180,15 +185,14 @@ class FlitCutter(wiring.Component):
             bits.append(row.first | forced[place] | fits)
         return Cat(*bits)
 
-    def _cuts(self, row: _Row, flit: _OpenFlit) -> Value:
+    def _cuts(self, row: _Row, flit: _OpenFlit, forced: Signal) -> Value:
         """Whether the last value of the row does not join: decided by the sum of all alone."""
         last = Cat(*(row.count == place + 1 for place in range(self.shape.values_per_cycle)))
-        forced = (last & self._forced(flit)).any()
         beyond = ~(last & flit.before).any()
         full, full_here = self._full(flit)
         fits = Mux(beyond, _at_most(row.total, flit.high), _at_most(row.total, flit.low))
         fits &= ~(full | (full_here & beyond))
-        return (row.count != 0) & ~row.first & ~forced & ~fits
+        return (row.count != 0) & ~row.first & ~(last & forced).any() & ~fits
 
     def _full(self, flit: _OpenFlit) -> tuple[Value, Value]:
         """Whether the flit takes no more values however short; the same of places not `before`."""

@@ -59,13 +59,13 @@ class CodePlacer(wiring.Component):
             turns = packed.block[: ceil_log2(ring_blocks)]
             row = Cat(kept, Const(0, max(0, ring_bits - len(kept))))[:ring_bits]
             ring = Signal(ring_bits)
-            m.d.comb += ring.eq(rotated(row, turns, BLOCK_BITS))
+            m.d.comb += ring.eq(rotated(m, row, turns, BLOCK_BITS, "turned"))
             parts = []
             for block in range(region_blocks):
                 at = block % ring_blocks * BLOCK_BITS
-                reached = self.moves & (packed.block <= block)
-                if block >= ring_blocks:
-                    reached &= packed.block > block - ring_blocks
+                reached = Signal(name=f"reached{block}")
+                behind = packed.block > block - ring_blocks if block >= ring_blocks else 1
+                m.d.comb += reached.eq(self.moves & (packed.block <= block) & behind)
                 parts.append(ring[at : at + BLOCK_BITS] & reached.replicate(BLOCK_BITS))
             m.d.comb += self.placed.eq(Cat(*parts))
 
@@ -82,8 +82,11 @@ class CodePlacer(wiring.Component):
         start_bit = HEADER_BITS % BLOCK_BITS
         mask = []
         for block in range(-(-len(kept) // BLOCK_BITS)):
-            whole = ~packed.opens | (packed.split > block)
-            begun = whole | (packed.split == block)
+            whole, begun = Signal(name=f"whole{block}"), Signal(name=f"begun{block}")
+            m.d.comb += [
+                whole.eq(~packed.opens | (packed.split > block)),
+                begun.eq(whole | (packed.split == block)),
+            ]
             mask += [begun] * start_bit + [whole] * (BLOCK_BITS - start_bit)
         m.d.comb += kept.eq(packed.bits & Cat(*mask))
         return kept
@@ -162,7 +165,7 @@ class RestPlacer(wiring.Component):
         lane, block = address[:lanes], address[lanes:]
         row = Cat(*(Mux(one, byte, 0) for one, byte in zip(places, self.row.rest, strict=True)))
         ring = Signal(width * bits, name=f"ring_{name}")
-        m.d.comb += ring.eq(rotated(row, lane, bits))
+        m.d.comb += ring.eq(rotated(m, row, lane, bits, f"turned_{name}"))
         ahead = Signal(width, name=f"ahead_{name}")
         m.d.comb += ahead.eq(Cat(*(lane <= number for number in range(width))))
         # No rest byte stands so low, however many there are.
@@ -171,12 +174,16 @@ class RestPlacer(wiring.Component):
         )
         blocks = -(-shape.payload_nbytes // width)
         most = (1 << len(block)) - 1
-        here = [self.moves & (block == number) for number in range(blocks)]
-        before = [self.moves & (block == (number - 1 & most)) for number in range(blocks)]
+        here, before = Signal(blocks, name=f"here_{name}"), Signal(blocks, name=f"before_{name}")
+        m.d.comb += [
+            here.eq(Cat(self.moves & (block == number) for number in range(blocks))),
+            before.eq(Cat(self.moves & (block == (number - 1 & most)) for number in range(blocks))),
+        ]
         payload: list[Value] = []
         for byte in range(shape.payload_nbytes):
             number, at = divmod(byte, width)
-            one = Mux(ahead[at], here[number], before[number])
+            one = Signal(name=f"reaches_{name}{byte}")
+            m.d.comb += one.eq(Mux(ahead[at], here[number], before[number]))
             value = ring[at * bits : (at + 1) * bits] & one.replicate(bits)
             payload.append(value if byte >= lowest else Const(0, bits))
         return Cat(*payload)

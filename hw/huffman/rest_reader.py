@@ -15,8 +15,9 @@ from hw.huffman.shape import LinkShape
 class RestReader(wiring.Component):
     """Follows the rest bytes of a flit through the ring.
 
-    Latency 1 cycle from *count* to the row's bytes. Words are released one a cycle once the rest
-    bytes of rows to come stand behind them, and all that are left with the flit's last row.
+    Latency 1 cycle from *count* to the row's bytes. Words are released one a cycle from the
+    cycle after the rest bytes of rows to come stand behind them, and all that are left with the
+    flit's last row.
 
     Members
     -------
@@ -54,7 +55,7 @@ class RestReader(wiring.Component):
         passed = Signal(range(words + 1))
         offset = Signal(range(shape.payload_nbytes + shape.values_per_cycle))
         ends = [Const((k + 1) * shape.word_nbytes) for k in range(words)]
-        advance = Signal()
+        advance, counted = Signal(), Signal.like(self.count)
         m.d.comb += [
             advance.eq(busy & self.read & (passed != words) & (offset >= pick(ends, passed))),
             self.released.eq(Mux(self.last, words - passed, advance)),
@@ -67,7 +68,9 @@ class RestReader(wiring.Component):
             m.d.sync += offset.eq(self.plan.body_nbytes)
         if shape.rest_bits:
             with m.Else():
-                m.d.sync += offset.eq(offset + self.count)
+                m.d.sync += offset.eq(offset + counted)
+            # Words may be released a cycle late: the count is known last.
+            m.d.sync += counted.eq(Mux(self.begin, 0, self.count))
             self._read(m)
         return m
 

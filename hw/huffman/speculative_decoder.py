@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth import Cat, EnableInserter, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.huffman.block_reader import BlockReader, block_layout
@@ -22,7 +22,7 @@ from linksim.codecs import Codebook
 from linksim.codecs.chunk import HEADER_BITS
 
 _FIRST_LEVELS = 2
-"""Levels of the compactor in its first cycle, behind the adders of the bias."""
+"""Levels of the compactor in its first cycle."""
 
 
 class SpeculativeDecoder(wiring.Component):
@@ -86,8 +86,8 @@ class SpeculativeDecoder(wiring.Component):
                 f"bits_per_cycle is {bits_per_cycle}: expected a multiple of {CHUNK_BITS} up to "
                 f"{most}, in which no more than {values_per_cycle} code words begin"
             )
-        # Arrival, plan, block; start finder (4), symbols, compactor (2); then the row is offered.
-        self.latency = 11 + HEADER_BITS // self.bits_per_cycle
+        # Arrival, plan, block; start finder (4), symbols (2), compactor (2); then a row is offered.
+        self.latency = 12 + HEADER_BITS // self.bits_per_cycle
         super().__init__(
             {
                 "i": In(stream.Signature(word_layout(self.shape))),
@@ -254,17 +254,23 @@ class _Back(wiring.Component):
             symbols.window.eq(self.window),
             symbols.book.eq(block.slot),
         ]
-        begin = Signal()
-        m.d.comb += begin.eq(self.block_valid & block.first)
-        valid, last, message_last = Signal(), Signal(), Signal()
-        bias = Signal.like(block.plan.bias)
-        m.d.sync += [valid.eq(self.block_valid), last.eq(block.last)]
+        first, looked_up, looked_up_last = Signal(), Signal(), Signal()
+        m.d.comb += first.eq(self.block_valid & block.first)
+        m.d.sync += [
+            looked_up.eq(self.block_valid),
+            looked_up_last.eq(self.block_valid & block.last),
+        ]
+        # A cycle later, when the symbols are known and not yet counted.
+        begin, valid, flit_end, message_last = Signal(), Signal(), Signal(), Signal()
+        plan, bias = held(m, block.plan, "plan1"), Signal.like(block.plan.bias)
+        m.d.sync += [begin.eq(first), valid.eq(looked_up), flit_end.eq(looked_up_last)]
+        with m.If(first):
+            m.d.sync += bias.eq(block.plan.bias)
         with m.If(begin):
-            m.d.sync += [message_last.eq(block.plan.last), bias.eq(block.plan.bias)]
-        checks = self._checks(m, symbols, begin, valid, last)
-        flit_end = Signal()
-        m.d.comb += flit_end.eq(valid & last)
-        rest = self._rest(m, begin, valid, checks, symbols.found, flit_end)
+            m.d.sync += message_last.eq(plan.last)
+        checks = self._checks(m, symbols, begin, plan, valid, flit_end)
+        rest = self._rest(m, begin, plan, valid, checks, symbols.found, flit_end)
+        m.d.comb += rest.read.eq(self.read | looked_up_last | flit_end)
         row = self._row(m, symbols, bias)
 
         count = held(m, checks.count, "count1")
@@ -272,12 +278,12 @@ class _Back(wiring.Component):
         message_ends = held(m, flit_end & message_last, "message_end1")
         any_row = Signal()
         m.d.sync += [
-            any_row.eq(valid & (last | (checks.count != 0))),
+            any_row.eq(valid & (flit_end | (checks.count != 0))),
             self.valid.eq(any_row),
             self.row.count.eq(count),
             self.row.flit_end.eq(ends),
             self.row.last.eq(message_ends),
-            self.row.rest.eq(rest),
+            self.row.rest.eq(rest.rest),
         ]
         m.d.comb += [
             self.row.symbols.eq(row),
@@ -286,9 +292,15 @@ class _Back(wiring.Component):
         return m
 
     def _checks(
-        self, m: Module, symbols: SymbolFinder, begin: Value, valid: Value, last: Value
+        self,
+        m: Module,
+        symbols: SymbolFinder,
+        begin: Value,
+        plan: data.View,
+        valid: Value,
+        last: Value,
     ) -> FlitChecks:
-        """The rules, beside the symbols' stage."""
+        """The rules, when the code words are counted."""
         shape, block = self.shape, self.block
         m.submodules.checks = checks = FlitChecks(
             shape,
@@ -296,6 +308,10 @@ class _Back(wiring.Component):
             bits_per_cycle=self.bits_per_cycle,
             slot_bits=symbols.slot_bits,
         )
+
+        def counted(value: Value, name: str) -> Value:
+            return held(m, held(m, value, f"{name}1"), f"{name}2")
+
         tails = []
         for word in range(shape.words_per_flit + 1):
             end = word * shape.word_nbytes + shape.payload_nbytes
@@ -303,17 +319,17 @@ class _Back(wiring.Component):
             tails.append(ring[8 * (end - checks.table_nbytes) : 8 * end])
         m.d.comb += [
             checks.begin.eq(begin),
-            checks.plan.eq(block.plan),
-            checks.tail.eq(pick(tails, block.plan.word)),
+            checks.plan.eq(plan),
+            checks.tail.eq(held(m, pick(tails, block.plan.word), "tail1")),
             checks.valid.eq(valid),
             checks.last.eq(last),
-            checks.starts.eq(held(m, self.starts, "starts1")),
-            checks.bits.eq(held(m, self.window[: self.bits_per_cycle], "bits1")),
+            checks.starts.eq(counted(self.starts, "starts")),
+            checks.bits.eq(counted(self.window[: self.bits_per_cycle], "bits")),
             checks.found.eq(symbols.found),
             checks.skipped.eq(symbols.skipped),
-            checks.unknown.eq(symbols.unknown),
-            checks.body_chunks.eq(held(m, block.body_chunks, "body_chunks1")),
-            checks.complete.eq(held(m, self.offset == 0, "complete1")),
+            checks.unknown.eq(held(m, symbols.unknown, "unknown2")),
+            checks.body_chunks.eq(counted(block.body_chunks, "body_chunks")),
+            checks.complete.eq(counted(self.offset == 0, "complete")),
         ]
         return checks
 
@@ -321,24 +337,24 @@ class _Back(wiring.Component):
         self,
         m: Module,
         begin: Value,
+        plan: data.View,
         valid: Value,
         checks: FlitChecks,
         found: Value,
         flit_end: Value,
-    ) -> Value:
+    ) -> RestReader:
         """The row's rest bytes, a cycle later."""
         m.submodules.rest = rest = RestReader(self.shape, books=len(self.codebooks))
         m.d.comb += [
             rest.ring.eq(self.ring),
             rest.begin.eq(begin),
-            rest.plan.eq(self.block.plan),
+            rest.plan.eq(plan),
             rest.count.eq(Mux(valid, checks.count, 0)),
             rest.found.eq(Mux(valid, found, 0)),
             rest.last.eq(flit_end),
-            rest.read.eq(self.read | flit_end),
             self.released.eq(rest.released),
         ]
-        return rest.rest
+        return rest
 
     def _row(self, m: Module, symbols: SymbolFinder, bias: Value) -> Value:
         """The symbols, biased and side by side."""
@@ -346,17 +362,16 @@ class _Back(wiring.Component):
         m.submodules.compactor = compactor = Compactor(
             places=symbols.slots, unit_bits=bits, first_levels=_FIRST_LEVELS
         )
-        filled = held(
-            m,
-            Cat(
-                self.starts.word_select(slot, symbols.slot_bits).any()
-                for slot in range(symbols.slots)
-            ),
-            "filled1",
+        filled = Cat(
+            self.starts.word_select(slot, symbols.slot_bits).any() for slot in range(symbols.slots)
         )
+        biased = [
+            held(m, (symbol + bias)[:bits], f"biased{slot}")
+            for slot, symbol in enumerate(symbols.symbols)
+        ]
         m.d.comb += [
-            compactor.units.eq(Cat((symbol + bias)[:bits] for symbol in symbols.symbols)),
+            compactor.units.eq(Cat(*biased)),
             compactor.skipped.eq(symbols.skipped),
-            compactor.filled.eq(filled),
+            compactor.filled.eq(held(m, held(m, filled, "filled1"), "filled2")),
         ]
         return compactor.row

@@ -72,17 +72,20 @@ class _Model:
         self.planned: int | None = None
         self.reading: int | None = None
         self.block = 0
-        # Blocks in the stages of the start finder, then the one whose symbols are known.
+        # Blocks in the stages of the start finder; the one whose symbols are known; the one whose
+        # symbols are counted.
         self.stages: list[tuple[int, int] | None] = [None] * _FINDING
+        self.looked_up: tuple[int, int] | None = None
         self.decoded: tuple[int, int] | None = None
         self._issued: tuple[int, int] | None = None
         self.row_flit: int | None = None
-        self.passed_words = self.offset = 0
+        self.passed_words = self.offset = self.counted = 0
 
     @property
     def busy(self) -> bool:
         """Whether a row is still to come."""
-        waiting = (self.arrived, self.planned, self.reading, self.decoded, *self.stages)
+        here = (self.arrived, self.planned, self.reading, self.looked_up, self.decoded)
+        waiting = (*here, *self.stages)
         return self.words_left > 0 or any(item is not None for item in waiting)
 
     def is_last(self, item: tuple[int, int] | None) -> bool:
@@ -104,10 +107,10 @@ class _Model:
         passed = False
         if not waits:
             passed = self._read()
-        if found is not None and begins and not waits:
-            self.row_flit, self.passed_words = found[0], 0
-            self.offset = self.bodies[found[0]]
-        self.decoded = None if waits else found
+        if self.looked_up is not None and self.looked_up[1] == 0:
+            self.row_flit, self.passed_words = self.looked_up[0], 0
+            self.offset, self.counted = self.bodies[self.row_flit], 0
+        self.decoded, self.looked_up = self.looked_up, None if waits else found
         if not waits:
             self.stages = [self._issued, *self.stages[:-1]]
         self.used += accepted - released
@@ -153,7 +156,7 @@ class _Model:
     def _give(self) -> int:
         """The row of the block whose symbols are known; how many words are released with it."""
         words, last = self.shape.words_per_flit, self.is_last(self.decoded)
-        read = last or any(self.is_last(item) for item in self.stages)
+        read = last or any(self.is_last(item) for item in (self.looked_up, *self.stages))
         released = 0
         if self.row_flit is not None:
             behind = (self.passed_words + 1) * self.shape.word_nbytes
@@ -163,9 +166,11 @@ class _Model:
             elif read and self.passed_words < words and self.offset >= behind:
                 released = 1
                 self.passed_words += 1
+        self.offset += self.counted
+        self.counted = 0
         if self.decoded is not None:
             count = self.rows[self.decoded[0]][self.decoded[1]]
-            self.offset += count if self.shape.rest_bits else 0
+            self.counted = count if self.shape.rest_bits else 0
             if count or last:
                 self.timeline.given.append(self.cycle + _GIVING)
         return released

@@ -187,7 +187,9 @@ class StartFinder(wiring.Component):
     def _settle(
         self, m: Module, headers: Value, exits: list[list[Signal]], reached: list[_Reached]
     ) -> tuple[list[list[Value]], list[list[Signal]], list[_Reached]]:
-        """Join the chunks' maps, then follow them: the offsets into the groups' first two chunks.
+        """Join the chunks' maps, then follow them: the offsets into the groups' first chunks.
+
+        The fourth chunk's is left to the next cycle.
 
         What is known of the chunks is handed on beside it.
         """
@@ -195,13 +197,13 @@ class StartFinder(wiring.Component):
         m.d.sync += valid.eq(held(m, self.valid, "valid1"))
         offset = Signal.like(self.offset)
         group_maps = [self._group_map(m, group, headers, exits) for group in self._groups()]
+        pair_maps = [self._pair_map(m, group, exits) for group in self._groups()]
         exits, reached = self._handed_on(m, exits, reached, 2)
         here: Value = offset
         entries = []
-        for group, group_map in zip(self._groups(), group_maps, strict=True):
-            into = [here]
-            if len(group) > 1:
-                into.append(self._through(self._whole(exits[group[0]]), here))
+        for group, group_map, pair_map in zip(self._groups(), group_maps, pair_maps, strict=True):
+            onward = [self._whole(exits[group[0]]), pair_map][: len(group) - 1]
+            into = [here, *(self._through(chunk_map, here) for chunk_map in onward)]
             entries.append([held(m, v, f"entry{group[0] + k}") for k, v in enumerate(into)])
             behind = Signal.like(offset, name=f"behind{group[0]}")
             m.d.comb += behind.eq(self._through(group_map, here))
@@ -210,6 +212,16 @@ class StartFinder(wiring.Component):
             m.d.sync += offset.eq(here)
         m.d.sync += self.offset.eq(offset)
         return entries, *self._handed_on(m, exits, reached, 3)
+
+    def _pair_map(self, m: Module, group: range, exits: list[list[Signal]]) -> _Map:
+        """The maps of a group's first two chunks as one, registered; none where they are all."""
+        if len(group) <= 2:
+            return []
+        joined = self._joined([self._whole(exits[chunk]) for chunk in group[:2]])
+        return [
+            value if isinstance(value, int) else held(m, value, f"pair{group[0]}_{entry}")
+            for entry, value in enumerate(joined)
+        ]
 
     def _group_map(
         self, m: Module, group: range, headers: Value, exits: list[list[Signal]]

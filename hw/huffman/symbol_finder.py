@@ -8,12 +8,15 @@ from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.huffman.arithmetic import prefix_levels, registered
 from hw.huffman.canonical import BitRuns, CanonicalCode, gathered
 from hw.huffman.shape import LinkShape
 from linksim.codecs import Codebook
 from linksim.codecs.chunk import RAW_SLOT
 
 MAX_SLOT_BITS = 8
+_FIRST_COUNTED = 2
+"""Levels of the sum of empty slots in its first cycle."""
 
 
 def slot_bits_of(shape: LinkShape) -> int:
@@ -22,30 +25,22 @@ def slot_bits_of(shape: LinkShape) -> int:
     return 1 << (shortest.bit_length() - 1)
 
 
-def counts_before(flags: Sequence[Value]) -> list[Value]:
-    """How many of the flags before each one are set, and behind them all how many there are."""
-    if len(flags) == 1:
-        return [Const(0, 1), flags[0]]
-    half = len(flags) // 2
-    left, right = counts_before(flags[:half]), counts_before(flags[half:])
-    return left[:-1] + [(left[-1] + count)[: len(flags).bit_length()] for count in right]
-
-
 class SymbolFinder(wiring.Component):
     """Looks up one symbol per *slot*: bits so few that no two code words begin in them.
 
-    Latency 1 cycle, one block a cycle.
+    Latency 1 cycle to the symbols and 2 to the counts, one block a cycle.
 
     Members
     -------
     starts: In, where code words begin. window: In, the bits of the block and those behind it.
     book: In, its slot of a codebook.
-    symbols: Out, one per slot, where one begins in it. skipped: Out, empty slots before each.
-    found: Out, code words that begin in the block.
+    symbols: Out, one per slot, where one begins in it.
     unknown: Out, slots whose bits begin no code word, although one had to begin.
+    skipped: Out, a cycle later, empty slots before each. found: Out, with it, code words that begin
+    in the block.
     """
 
-    latency = 1
+    latency = 2
 
     def __init__(
         self,
@@ -93,12 +88,25 @@ class SymbolFinder(wiring.Component):
                 else self.window[first : first + self.shape.max_length]
             )
             self._look_up(m, slot, window, starts.any())
-        empty = counts_before([~filled[slot] for slot in range(self.slots)])
-        m.d.sync += [
-            *(kept.eq(count) for kept, count in zip(self.skipped, empty[:-1], strict=True)),
-            self.found.eq(self.slots - empty[-1]),
-        ]
+        self._count(m, filled)
         return m
+
+    def _count(self, m: Module, filled: Signal) -> None:
+        """Empty slots before each, in two cycles."""
+        levels = (self.slots - 1).bit_length()
+        middle = min(_FIRST_COUNTED, levels)
+        empty = [
+            registered(m, value, f"empty{slot}")
+            for slot, value in enumerate(prefix_levels(list(~filled), 0, middle))
+        ]
+        counts = prefix_levels(empty, middle, levels)
+        m.d.sync += [
+            *(
+                kept.eq(count)
+                for kept, count in zip(self.skipped, [Const(0), *counts[:-1]], strict=True)
+            ),
+            self.found.eq(self.slots - counts[-1]),
+        ]
 
     def _look_up(self, m: Module, slot: int, window: Signal, filled: Value) -> None:
         raw = self.book == RAW_SLOT

@@ -6,7 +6,8 @@ from functools import cache
 
 from amaranth import Cat, Value
 
-from hw.link_port.flit_format import CHECKSUM, WORD_NBYTES
+from hw.link_port.flit_format import WORD_NBYTES
+from linksim.links.crc import UCIE_CRC
 
 
 def word_checksum(word: Value) -> Value:
@@ -21,10 +22,9 @@ def word_checksum(word: Value) -> Value:
 @cache
 def _parity_masks() -> tuple[int, ...]:
     """For every bit of the checksum the bits of a word it is the parity of."""
-    model = CHECKSUM(data_width=8)
-    masks = [0] * model.algorithm.crc_width
+    masks = [0] * UCIE_CRC.width
     for bit in range(8 * WORD_NBYTES):
-        checksum = model.compute((1 << bit).to_bytes(WORD_NBYTES, "little"))
+        checksum = UCIE_CRC.checksum((1 << bit).to_bytes(WORD_NBYTES, "little"))
         for place in range(len(masks)):
             masks[place] |= (checksum >> place & 1) << bit
     return tuple(masks)

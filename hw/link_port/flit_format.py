@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.lib import crc, data
+from amaranth.lib import data
+
+from linksim.links.crc import block_checksum
 
 FLIT_NBYTES = 256
 WORD_NBYTES = 64
@@ -15,17 +17,6 @@ PAYLOAD_PIECES = (62, 62, 64, 62)
 """Payload bytes of every word. Word 0 begins with the header, words 1 and 3 end with a checksum
 (UCIe Specification 3.0, chapter 3, latency-optimised 256 B flit with optional bytes)."""
 PAYLOAD_NBYTES = sum(PAYLOAD_PIECES)
-
-CHECKSUM = crc.Algorithm(
-    crc_width=16,
-    polynomial=0x8005,
-    initial_crc=0,
-    reflect_input=True,
-    reflect_output=True,
-    xor_output=0,
-)
-"""CRC-16 with x^16 + x^15 + x^2 + 1 from 0, bit 0 of byte 0 first (UCIe Specification 3.0, chapter
-3), over half a flit with zeros in place of the checksum, which goes out low byte first."""
 
 
 def flit_header_layout() -> data.StructLayout:
@@ -55,19 +46,13 @@ def framed(flit: Flit) -> bytes:
     header = bytes([flit.first | flit.last << 1, flit.number])
     half = sum(PAYLOAD_PIECES[:2])
     halves = (header + flit.payload[:half], flit.payload[half:])
-    return b"".join(body + _checksum(body) for body in halves)
+    return b"".join(body + block_checksum(body) for body in halves)
 
 
 def unframed(flit: bytes) -> Flit | None:
     """What 256 bytes say; None where a checksum is not that of its half."""
     halves = (flit[: FLIT_NBYTES // 2], flit[FLIT_NBYTES // 2 :])
-    if any(_checksum(half[:-CHECKSUM_NBYTES]) != half[-CHECKSUM_NBYTES:] for half in halves):
+    if any(block_checksum(half[:-CHECKSUM_NBYTES]) != half[-CHECKSUM_NBYTES:] for half in halves):
         return None
     body = b"".join(half[:-CHECKSUM_NBYTES] for half in halves)
     return Flit(body[HEADER_NBYTES:], body[1], bool(body[0] & 1), bool(body[0] & 2))
-
-
-def _checksum(body: bytes) -> bytes:
-    """Of half a flit without its checksum."""
-    value = CHECKSUM(data_width=8).compute(body + bytes(CHECKSUM_NBYTES))
-    return value.to_bytes(CHECKSUM_NBYTES, "little")

@@ -18,9 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hw.cores import Configuration, selected
 from hw.long_run.measure import Findings, measured
-from hw.long_run.results import RESULTS, kept
+from hw.long_run.results import RESULTS, kept, read
 from hw.long_run.subjects import SUBJECTS
-from hw.verilog import digest
 from linksim.errors import LinksimError
 from linksim.traces import Trace
 
@@ -28,11 +27,34 @@ TRACE = Path("traces/bundled")
 
 
 def bf16_tensors(trace: Trace, every: int = 1) -> list[tuple[str, Any]]:
-    """Names and values of the bf16 tensors that have any, or of every *every*-th of them."""
+    """Names and values of the bf16 tensors that have any, or of every *every*-th of them.
+
+    LinksimError where there are none.
+    """
+    if every < 1:
+        raise LinksimError(f"--every {every}: expected 1 or more")
     entries = trace.manifest.tensors.items()
     known = [name for name, entry in entries if entry.dtype == "bf16"][::every]
     named = ((name, trace.tensor(name)) for name in known)
-    return [(name, values) for name, values in named if values.size]
+    tensors = [(name, values) for name, values in named if values.size]
+    if not tensors:
+        raise LinksimError("the trace has no bf16 tensor with values")
+    return tensors
+
+
+def runnable(names: list[str]) -> list[Configuration]:
+    """The configurations called *names* of a kind that a tensor can be sent through.
+
+    All such where none is named. ValueError for one that is not known, or of another kind.
+    """
+    chosen = selected(names)
+    able = [configuration for configuration in chosen if configuration.kind in SUBJECTS]
+    if names and len(able) < len(chosen):
+        other = next(one for one in chosen if one not in able)
+        raise ValueError(
+            f"core {other.name!r} is of kind {other.kind!r}: expected one of {', '.join(SUBJECTS)}"
+        )
+    return able
 
 
 def run_over(
@@ -46,10 +68,10 @@ def run_over(
         def advance() -> None:
             progress.update(task, advance=1, description=configuration.name)
 
-        built = digest(configuration.build())
-        found = measured(SUBJECTS[configuration.kind](configuration.build()), tensors, advance)
-        found.digest = built
-        return found
+        try:
+            return measured(SUBJECTS[configuration.kind](configuration.build()), tensors, advance)
+        except RuntimeError as error:
+            raise RuntimeError(f"{configuration.name}: {error}") from error
 
 
 def lines(name: str, found: Findings) -> str:
@@ -69,7 +91,8 @@ def lines(name: str, found: Findings) -> str:
         f"cycle; {found.stalls:,} stalls\n"
         f"  cycles to the first output (min / mean / max) {spreads[0]}, flush {spreads[1]}; "
         f"{model}\n"
-        f"  {found.simulated_cycles:,} cycles simulated in {found.seconds:.0f} s"
+        f"  built in {found.build_seconds:.0f} s, {found.simulated_cycles:,} cycles simulated in "
+        f"{found.run_seconds:.0f} s"
     )
 
 
@@ -88,19 +111,19 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(stderr=True)
     findings: dict[str, Findings] = {}
     try:
+        chosen = runnable(options.cores)
+        read(options.results)
         tensors = bf16_tensors(Trace.open(options.trace), options.every)
-        for configuration in selected(name for text in options.cores for name in text.split()):
-            if configuration.kind not in SUBJECTS:
-                continue
+        for configuration in chosen:
             found = run_over(configuration, tensors, console)
             findings[configuration.name] = found
             if options.every == 1:
                 kept(options.results, configuration, found, options.trace)
             for name in found.wrong[:5]:
                 console.print(f"{configuration.name}: {name} differs", markup=False)
-    except (LinksimError, ValueError, RuntimeError) as error:
-        console.print(f"error: {error}", markup=False, highlight=False)
-        return 2
+    except (LinksimError, ValueError, OSError, RuntimeError) as error:
+        console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1 if isinstance(error, RuntimeError) else 2
     if options.json:
         print(json.dumps({name: found.as_dict() for name, found in findings.items()}, indent=1))
     else:

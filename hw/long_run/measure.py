@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hw.cxxrtl import CompiledCore
+from hw.compiled import CompiledCore
 from hw.long_run.subjects import Subject, flat
 
 BATCH_VALUES = 1_000_000
@@ -35,7 +35,7 @@ class Spread:
 class Findings:
     """What a core did with the messages of a trace."""
 
-    digest: str = ""
+    digest: str
     """Of the core that ran, see `hw.verilog.digest`."""
     messages: int = 0
     values: int = 0
@@ -60,7 +60,10 @@ class Findings:
     model_difference: int = 0
     """Largest difference between those and the core's, over all transfers that it foretells."""
     simulated_cycles: int = 0
-    seconds: float = 0.0
+    build_seconds: float = 0.0
+    """Until the core could run: long where it had to be compiled."""
+    run_seconds: float = 0.0
+    """Of simulation and of the software that it is compared with."""
 
     def as_dict(self) -> dict[str, Any]:
         """For a JSON file."""
@@ -78,15 +81,18 @@ def measured(
     """
     start = time.monotonic()
     core = CompiledCore(subject.core)
-    found = Findings(messages=len(tensors))
+    built = time.monotonic()
+    found = Findings(digest=core.digest, messages=len(tensors))
     found.values = sum(values.size for _, values in tensors)
     found.nbytes = sum(values.nbytes for _, values in tensors)
     _alone(core, subject, tensors, found, advance)
     found.beyond_rate = _beyond_rate(core, subject, tensors)
     _together(core, subject, tensors, found, advance)
-    found.values_per_cycle = round(found.values / found.cycles, 3)
-    found.bytes_per_cycle = round(found.nbytes / found.cycles, 3)
-    found.seconds = round(time.monotonic() - start, 1)
+    if found.cycles:
+        found.values_per_cycle = round(found.values / found.cycles, 3)
+        found.bytes_per_cycle = round(found.nbytes / found.cycles, 3)
+    found.build_seconds = round(built - start, 1)
+    found.run_seconds = round(time.monotonic() - built, 1)
     return found
 
 
@@ -100,7 +106,7 @@ def _alone(
     """Every message through an idle core."""
     latencies, flushes = [], []
     for name, values in tensors:
-        batch = core.run(subject.payloads(values))
+        batch = core.run(subject.payloads(values), idle=subject.idle)
         if _messages(subject, batch.outputs) != [subject.wanted(values)]:
             found.wrong.append(name)
         found.simulated_cycles += batch.cycles
@@ -124,7 +130,9 @@ def _beyond_rate(
     most = 0
     for _, values in tensors:
         short = flat(values)[:SHORT_VALUES]
-        batch = core.run(subject.payloads(short))
+        batch = core.run(subject.payloads(short), idle=subject.idle)
+        if not len(batch.given_at):
+            continue
         begin = batch.taken_at[-1 if subject.gathers else 0]
         passing = -(-short.size // subject.width)
         most = max(most, int(batch.given_at[-1] - begin) + 1 - passing)
@@ -140,7 +148,8 @@ def _together(
 ) -> None:
     """Messages without a gap between them, an input offered and an output taken every cycle."""
     for part in _batches(tensors):
-        batch = core.run(np.concatenate([subject.payloads(values) for _, values in part]))
+        payloads = np.concatenate([subject.payloads(values) for _, values in part])
+        batch = core.run(payloads, idle=subject.idle)
         got = _messages(subject, batch.outputs)
         wanted = [subject.wanted(values) for _, values in part]
         if len(got) != len(wanted):

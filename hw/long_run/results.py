@@ -8,6 +8,7 @@ from typing import Any
 
 from hw.cores import Configuration
 from hw.long_run.measure import Findings
+from linksim.errors import LinksimError
 from linksim.writing import written_whole
 
 RESULTS = Path("results/hardware/long-run.json")
@@ -15,14 +16,19 @@ RESULTS = Path("results/hardware/long-run.json")
 
 def read(path: Path = RESULTS) -> dict[str, Any]:
     """What *path* holds, by core; nothing where it does not exist."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LinksimError(f"{path}: expected what long runs found, as JSON: {error}") from error
 
 
 def kept(path: Path, configuration: Configuration, found: Findings, trace: Path) -> None:
     """Put what was *found* of one core into *path*; speed is the machine's and stays out."""
     document = read(path)
     entry = found.as_dict()
-    del entry["seconds"]
+    del entry["build_seconds"], entry["run_seconds"]
     entry["trace"] = trace.name
     entry["kind"] = configuration.kind
     entry["values_per_cycle_built"] = configuration.values_per_cycle

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from amaranth.lib import wiring
 
-from hw.cxxrtl import pack, unpack
+from hw.compiled import pack, unpack
 from hw.huffman.encoder_timing import EncoderTiming, flit_values
 from hw.huffman.speculative_decoder import SpeculativeDecoder
 from hw.huffman.speculative_model import TimedFlit, decoding_timeline
@@ -41,6 +41,10 @@ class Foretold:
         return most
 
 
+IDLE_CYCLES = 100
+"""More than any latency, and than any pause between two outputs of what is full of values."""
+
+
 class Subject(Protocol):
     """A core with what the software makes of its input."""
 
@@ -49,6 +53,8 @@ class Subject(Protocol):
     """Values that pass in a cycle at best."""
     gathers: bool
     """It begins when all of a flit is there."""
+    idle: int
+    """Cycles without output, once all input is taken, after which no more comes."""
 
     def payloads(self, values: np.ndarray) -> np.ndarray:
         """One message's payloads for the stream i."""
@@ -103,6 +109,7 @@ class EncoderSubject(_Huffman):
     """Rows of values in, words of flits out."""
 
     gathers = False
+    idle = IDLE_CYCLES
 
     def payloads(self, values: np.ndarray) -> np.ndarray:
         symbols, rest = self.book.symbol_view.split(flat(values))
@@ -146,6 +153,17 @@ class DecoderSubject(_Huffman):
     """Words of flits in, rows of values out."""
 
     gathers = True
+
+    def __init__(self, core: Any):
+        super().__init__(core)
+        # The last flit may hold few values, and a speculative decoder reads its gap too, block by
+        # block. A lane gives nothing before the end of a run, and takes a cycle for each value.
+        pause = (
+            8 * self.shape.payload_nbytes // core.bits_per_cycle
+            if isinstance(core, SpeculativeDecoder)
+            else self.shape.run_symbols
+        )
+        self.idle = IDLE_CYCLES + pause
 
     def payloads(self, values: np.ndarray) -> np.ndarray:
         shape = self.shape
@@ -205,6 +223,7 @@ class _Quantizing:
     """What quantizer and dequantizer share: the definition, and groups as fields."""
 
     gathers = False
+    idle = IDLE_CYCLES
 
     def __init__(self, core: Any):
         self.core = core

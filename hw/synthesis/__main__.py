@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _arguments(arguments)
     notes = Console(stderr=True)
     try:
-        chosen = selected(name for text in options.cores for name in text.split())
+        chosen = selected(options.cores)
         build = BUILD.resolve()
         liberties = [opened(path.expanduser(), build / "liberty") for path in options.liberty]
         if liberties and not has_opensta():

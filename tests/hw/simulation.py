@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from amaranth.hdl import ResetInserter, Signal
-from amaranth.sim import Simulator
 
 from hw.huffman import LinkEncoder
 from linksim.codecs import Codebook, HuffmanFixed
-
-Pattern = Callable[[int], bool]
-"""Whether a side takes part in cycle number n."""
-
-
-def always(cycle: int) -> bool:
-    return True
-
-
-def seldom(numerator: int, denominator: int, seed: int) -> Pattern:
-    """Takes part in *numerator* of *denominator* cycles, at random but the same every time."""
-    draws = np.random.default_rng(seed).integers(0, denominator, 4096)
-    return lambda cycle: bool(draws[cycle % 4096] < numerator)
+from tests.hw.streams import Pattern, StreamSimulation, always
 
 
 @dataclass(frozen=True)
@@ -61,16 +48,11 @@ class HardwareEncoder:
     """One encoder, elaborated once; every call of `run` starts it from reset."""
 
     reset_at: int | None = None
-    """Cycle in which `reset` is 1; what came out of an unfinished message is forgotten then."""
+    """Cycle in which it is reset; what came out of an unfinished message is forgotten then."""
 
     def __init__(self, codebooks: Sequence[Codebook], **parameters):
         self.dut = LinkEncoder(codebooks=codebooks, **parameters)
-        self.reset = Signal()
-        self.simulator = Simulator(ResetInserter(self.reset)(self.dut))
-        self.simulator.add_clock(1e-9)
-        self.simulator.add_testbench(self._feed)
-        self.simulator.add_testbench(self._collect)
-        self.started = False
+        self.simulation = StreamSimulation(self.dut)
 
     def run(
         self,
@@ -78,15 +60,15 @@ class HardwareEncoder:
         offer: Pattern = always,
         take: Pattern = always,
     ) -> Outcome:
-        self.rows = [row for message in messages for row in self._rows(message)]
-        self.offer, self.take = offer, take
-        self.outcome, self.current = Outcome(), b""
-        if self.started:
-            self.simulator.reset()
-        self.started = True
-        self.simulator.run()
-        assert not self.current, "the last flit was not marked as such"
-        return self.outcome
+        rows = [row for message in messages for row in self._rows(message)]
+        self.simulation.reset_at = self.reset_at
+        transfers = self.simulation.run(rows, offer, take, idle=self.dut.latency + 3)
+        return Outcome(
+            self._messages(transfers.given),
+            transfers.taken,
+            [cycle for cycle, _ in transfers.given],
+            transfers.waits,
+        )
 
     def _rows(self, message: Message) -> list[dict]:
         width = self.dut.shape.values_per_cycle
@@ -114,63 +96,34 @@ class HardwareEncoder:
         rows[-1]["last"] = 1
         return rows
 
-    async def _feed(self, ctx) -> None:
-        stream = self.dut.i
-        cycle = 0
-        for row in self.rows:
-            while not self.offer(cycle):
-                ctx.set(stream.valid, 0)
-                await ctx.tick()
-                cycle += 1
-            ctx.set(stream.valid, 1)
-            ctx.set(stream.payload, row)
-            while True:
-                _, _, ready = await ctx.tick().sample(stream.ready)
-                cycle += 1
-                if ready:
-                    break
-                self.outcome.waits.append(cycle - 1)
-            self.outcome.row_cycles.append(cycle - 1)
-        ctx.set(stream.valid, 0)
+    def _messages(self, given: list[tuple[int, Any]]) -> list[bytes]:
+        """The messages in the words that came out, each checked for its marks."""
+        words = self.dut.shape.words_per_flit
+        messages: list[bytes] = []
+        current, flit = b"", []
+        awaits_reset = self.reset_at is not None
+        for cycle, word in given:
+            if awaits_reset and cycle > self.reset_at:
+                current, flit, awaits_reset = b"", [], False
+            flit.append(word)
+            assert bool(word.first) == (not current), "first"
+            assert bool(word.end) == (len(flit) == words), "end"
+            if word.end:
+                current += self._payload(flit)
+                flit = []
+                if word.last:
+                    messages.append(current)
+                    current = b""
+        assert awaits_reset or not (current or flit), "the last flit was not marked as such"
+        return messages
 
-    async def _collect(self, ctx) -> None:
-        stream, outcome = self.dut.o, self.outcome
-        words, nbytes = self.dut.shape.words_per_flit, self.dut.shape.payload_nbytes
-        cycle = idle = 0
-        refused: object = None
-        flit: list = []
-        while len(outcome.row_cycles) < len(self.rows) or idle < self.dut.latency + 3:
-            taking = self.take(cycle)
-            ctx.set(stream.ready, taking)
-            ctx.set(self.reset, cycle == self.reset_at)
-            _, _, valid, word = await ctx.tick().sample(stream.valid, stream.payload)
-            seen = (word.data, word.end, word.first, word.last)
-            if refused is not None:
-                assert valid, "an offered word was withdrawn"
-                assert seen == refused, "an offered word changed"
-            refused = seen if valid and not taking else None
-            idle = 0 if valid or len(outcome.row_cycles) < len(self.rows) else idle + 1
-            if valid and taking:
-                outcome.word_cycles.append(cycle)
-                flit.append(word)
-                assert bool(word.first) == (not self.current), "first"
-                assert bool(word.end) == (len(flit) == words), "end"
-                if word.end:
-                    self._take_flit(flit, nbytes)
-                    flit = []
-            if cycle == self.reset_at:
-                self.current, flit, refused = b"", [], None
-            cycle += 1
-
-    def _take_flit(self, words: list, nbytes: int) -> None:
+    def _payload(self, words: list[Any]) -> bytes:
+        """Of one flit."""
         assert len({(word.first, word.last) for word in words}) == 1, "first and last of a flit"
-        size = self.dut.shape.word_nbytes
+        size, nbytes = self.dut.shape.word_nbytes, self.dut.shape.payload_nbytes
         payload = b"".join(int(word.data).to_bytes(size, "little") for word in words)
         assert not any(payload[nbytes:]), "bits above the payload"
-        self.current += payload[:nbytes]
-        if words[-1].last:
-            self.outcome.messages.append(self.current)
-            self.current = b""
+        return payload[:nbytes]
 
 
 def encode_in_hardware(

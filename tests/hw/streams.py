@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Value
+from amaranth.hdl import ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
@@ -33,8 +33,12 @@ class Transfers:
     """Cycle in which each input was taken."""
     given: list[tuple[int, Any]] = field(default_factory=list)
     """Cycle and payload of each output."""
-    stalls: int = 0
+    waits: list[int] = field(default_factory=list)
     """Cycles in which an input was offered and not taken."""
+
+    @property
+    def stalls(self) -> int:
+        return len(self.waits)
 
 
 class StreamSimulation:
@@ -45,7 +49,10 @@ class StreamSimulation:
 
     def __init__(self, dut: wiring.Component):
         self.dut = dut
-        self.simulator = Simulator(dut)
+        self.reset = Signal()
+        self.reset_at: int | None = None
+        """Cycle in which `reset` is 1."""
+        self.simulator = Simulator(ResetInserter(self.reset)(dut))
         self.simulator.add_clock(1e-9)
         self.simulator.add_testbench(self._feed)
         self.simulator.add_testbench(self._collect)
@@ -81,7 +88,7 @@ class StreamSimulation:
                 cycle += 1
                 if ready:
                     break
-                self.transfers.stalls += 1
+                self.transfers.waits.append(cycle - 1)
             self.transfers.taken.append(cycle - 1)
         ctx.set(stream.valid, 0)
 
@@ -92,6 +99,7 @@ class StreamSimulation:
         while len(self.transfers.taken) < len(self.inputs) or idle < self.idle:
             taking = self.take(cycle)
             ctx.set(stream.ready, taking)
+            ctx.set(self.reset, cycle == self.reset_at)
             _, _, valid, payload, bits = await ctx.tick().sample(stream.valid, stream.payload, raw)
             if refused is not None:
                 assert valid, "an offered payload was withdrawn"
@@ -100,4 +108,6 @@ class StreamSimulation:
             idle = 0 if valid or len(self.transfers.taken) < len(self.inputs) else idle + 1
             if valid and taking:
                 self.transfers.given.append((cycle, payload))
+            if cycle == self.reset_at:
+                refused = None
             cycle += 1

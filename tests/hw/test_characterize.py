@@ -1,11 +1,9 @@
-"""Long runs find what is wrong and how long it takes; records, tables and figure say the same."""
+"""Records, tables and figure say what was found of the cores."""
 
 from __future__ import annotations
 
 import json
-import shutil
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,101 +15,23 @@ from hw.characterization.figures import Characterized, characterized, clock_hz
 from hw.characterization.records import write_records
 from hw.characterization.tables import between_marks, markdown, with_records
 from hw.cores import CONFIGURATIONS, names, selected
-from hw.cxxrtl import pack, unpack
-from hw.huffman.layouts import decoded_layout
-from hw.long_run import __main__ as long_run
-from hw.long_run.measure import measured
-from hw.long_run.subjects import SUBJECTS, DecoderSubject, DequantizerSubject, EncoderSubject
+from hw.long_run.subjects import SUBJECTS
 from linksim.engines import engine_record
-from tests.conftest import gaussian
 
 # Some cores are built for their shape alone.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 
 KNOWN = {one.name: one for one in CONFIGURATIONS}
-needs_compiler = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="the compiled simulation needs g++"
-)
 
 
 def test_names_are_chosen_in_their_own_order():
     assert [one.name for one in selected([])] == list(names())
     assert [one.name for one in selected(names()[3:1:-1])] == list(names()[2:4])
+    assert selected([f"{names()[3]} {names()[2]}", names()[1]]) == CONFIGURATIONS[1:4]
     assert {one.kind for one in CONFIGURATIONS} >= SUBJECTS.keys()
     assert len(set(names())) == len(names())
     with pytest.raises(ValueError, match="unknown core 'x': expected one of huffman-encoder-w4"):
         selected(["x"])
-
-
-@pytest.mark.parametrize("count", [1, 31, 700])
-def test_words_of_flits_are_the_messages(count):
-    """What is fed to a decoder reads as what an encoder must give."""
-    decoder = DecoderSubject(KNOWN["speculative-decoder-w8"].build())
-    encoder = EncoderSubject(KNOWN["huffman-encoder-w8"].build())
-    tensors = [gaussian(count), gaussian(count + 200, seed=1)]
-    words = np.concatenate([decoder.payloads(values) for values in tensors])
-    assert encoder.given(words) == [encoder.wanted(values) for values in tensors]
-    with pytest.raises(ValueError, match="as many words"):
-        encoder.given(words[:-1])
-
-
-@pytest.mark.parametrize("count", [1, 8, 705])
-def test_rows_of_values_are_the_values(count):
-    """Rows into an encoder, as a decoder would give them; an error is not overlooked."""
-    decoder = DecoderSubject(KNOWN["speculative-decoder-w8"].build())
-    encoder = EncoderSubject(KNOWN["huffman-encoder-w8"].build())
-    values = gaussian(count)
-    rows = unpack(encoder.core.i.payload.shape(), encoder.payloads(values))
-    del rows["slot"]
-    layout = decoded_layout(decoder.shape)
-    assert decoder.given(pack(layout, rows)) == [values.tobytes()]
-    with pytest.raises(ValueError, match="broken"):
-        decoder.given(pack(layout, rows | {"error": rows["last"]}))
-
-
-class OneBitOff(DequantizerSubject):
-    """Expects another sign of the first value."""
-
-    def wanted(self, values):
-        good = bytearray(super().wanted(values))
-        good[1] ^= 0x80
-        return bytes(good)
-
-
-@needs_compiler
-def test_a_core_over_tensors():
-    core = KNOWN["dequantizer-int4-g32-w8"].build
-    tensors = [(f"t{count}", gaussian(count, seed=count)) for count in (32, 320, 3200)]
-    passed: list[int] = []
-    found = measured(DequantizerSubject(core()), tensors, lambda: passed.append(1))
-    assert found.wrong == []
-    assert (found.messages, found.values, len(passed)) == (3, 3552, 6)
-    assert (found.modelled, found.model_difference, found.stalls) == (3, 0, 0)
-    latency = core().latency
-    assert (found.latency.low, found.latency.high, found.flush.high) == (latency,) * 3
-    assert found.beyond_rate == latency
-    assert found.cycles == 3552 // 8
-    assert found.bytes_per_cycle == 16
-    broken = measured(OneBitOff(core()), tensors[:2])
-    assert broken.wrong == ["t32", "t320", "t32, behind others", "t320, behind others"]
-
-
-@needs_compiler
-def test_long_run_over_the_bundled_trace(bundled_trace, tmp_path, monkeypatch, capsys):
-    """Some tensors; exit code 1 where a bit is wrong, and nothing kept of a part of the trace."""
-    path = tmp_path / "long-run.json"
-    arguments = ["--cores", "dequantizer-int4-g32-w8", "--trace", str(bundled_trace)]
-    arguments += ["--every", "299", "--results", str(path)]
-    assert long_run.main([*arguments, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["dequantizer-int4-g32-w8"]
-    assert (found["messages"], found["wrong"], found["modelled"]) == (3, [], 3)
-    monkeypatch.setitem(SUBJECTS, "dequantizer", OneBitOff)
-    assert long_run.main(arguments) == 1
-    captured = capsys.readouterr()
-    assert "dequantizer-int4-g32-w8: 3 messages, 6 wrong" in captured.out
-    assert "b0.l0.attention.tp0 differs" in captured.err
-    assert not path.exists()
-    assert long_run.main(["--trace", str(tmp_path)]) == 2
 
 
 def fabricated(name: str, path_ps: float) -> Characterized:

@@ -25,9 +25,9 @@ from tests.hw.simulation import (
     encode_in_hardware,
     encode_in_software,
     flits_of,
-    seldom,
     slot_of,
 )
+from tests.hw.streams import seldom
 
 BOOKS = {
     "gauss": gaussian_book(),

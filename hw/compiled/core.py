@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from amaranth.lib import wiring
 
-from hw.cxxrtl.build import BUILD, library_of
-from hw.cxxrtl.packing import word_count
+from hw.compiled.build import BUILD, library_of
+from hw.compiled.packing import word_count
 
 ALWAYS = (1,)
 """Pattern of a side that takes part in every cycle."""
@@ -62,14 +62,17 @@ class CompiledCore:
     Raises
     ------
     ValueError where the core has other ports than a stream i and a stream o.
-    LinksimError without a C++ compiler.
+    LinksimError without Verilator or a C++ compiler.
     """
 
     def __init__(self, core: wiring.Component, *, folder: Path = BUILD):
         self._handle = None
         self.input_layout = core.i.payload.shape()
         self.output_layout = core.o.payload.shape()
-        self._library = ctypes.CDLL(str(library_of(core, folder)))
+        library = library_of(core, folder)
+        self.digest = library.digest
+        """Of the core, see `hw.verilog.digest`."""
+        self._library = ctypes.CDLL(str(library.path))
         self._library.core_new.restype = ctypes.c_void_p
         for function in ("core_free", "core_reset"):
             getattr(self._library, function).argtypes = (ctypes.c_void_p,)

