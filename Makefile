@@ -15,7 +15,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make check       formatting, lint, types"
 	@echo "make real-gemma  codecs on real Gemma tensors: GEMMA=folder of .safetensors files"
-	@echo "make study       how near fixed books come, how they age, what bit errors cost; with GEMMA=folder how books travel"
+	@echo "make study       how near fixed books come, how they age, what bit errors cost, quantized sums, time to first token; with GEMMA=folder how books travel"
 	@echo "make validate    the network against closed forms; with NCCL=table.csv, BOOKSIM=table.csv against those"
 	@echo "make bench       speed of codec (beside huff0: LIBZSTD=libzstd.a, GEMMA=folder) and engines, then random bytes"
 	@echo "make clean       remove .venv, build and caches"
@@ -110,6 +110,7 @@ formal: $(VENV)/synthesis.stamp
 bench: $(VENV)/sim.stamp
 	@$(BIN)/linksim bench codec $(if $(GEMMA),--gemma "$(GEMMA)") $(if $(LIBZSTD),--libzstd "$(LIBZSTD)") --out results/bench
 	@$(BIN)/linksim bench network --out results/bench
+	@$(BIN)/linksim bench quantize
 	@$(BIN)/linksim bench fuzz --cases 10000000
 
 # With GEMMA=folder, also how far codebooks travel between the tensors in it.
@@ -117,6 +118,9 @@ study: $(VENV)/sim.stamp
 	@$(BIN)/linksim study huffman $(TRACE) --from $(FROM_BATCH) --out results/study
 	@$(BIN)/linksim study aging traces/histograms/*.npz --out results/study
 	@$(BIN)/linksim study faults --out results/study
+	@$(BIN)/linksim study quantize $(TRACE) --out results/study
+	@$(BIN)/linksim flash compare --out results/study
+	@$(BIN)/linksim study ttft $(TRACE) --out results/study
 	@test -z "$(GEMMA)" || $(BIN)/linksim study travel $(GEMMA)/*.safetensors $(TRACE) --out results/study
 
 # Tables of measured collectives and of BookSim2 runs: columns in docs/reference/validation.md.

@@ -30,14 +30,17 @@ BELOW["engines"] = {*BELOW["codecs"], "codecs"}
 BELOW["links"] = {*BELOW["engines"], "engines"}
 BELOW["network"] = {*BELOW["links"], "links"}
 BELOW["validation"] = {*BELOW["network"], "network"}
+BELOW["prefill"] = {*BELOW["network"], "network"}
 BELOW["replay"] = {*BELOW["network"], "network", "traces"}
 BELOW["reports"] = {*BELOW["replay"], "replay"}
-BELOW["studies"] = {*BELOW["reports"], "reports"}
+BELOW["studies"] = {*BELOW["reports"], "reports", "prefill", "flash"}
 BELOW["benchmarks"] = {*BELOW["studies"], "studies"}
-BELOW["cli"] = {*BELOW["benchmarks"], "benchmarks", "validation"}
+BELOW["flash"] = {*BELOW["network"], "network", "traces"}
+BELOW["cli"] = {*BELOW["benchmarks"], "benchmarks", "flash", "validation"}
 
 HEAVY = {"torch", "transformers"}
-CAPTURE = ("traces", "capture")
+USERS_OF_HEAVY = {("traces", "capture"), ("flash", "pytorch")}
+"""The packages that import them."""
 
 
 def modules() -> list[Path]:
@@ -130,21 +133,21 @@ def test_an_import_that_runs_down_is_fine(floor: str, source: str) -> None:
     assert broken(floor, source, (floor,)) == []
 
 
-def test_the_heavy_libraries_are_imported_by_capture_alone() -> None:
+def test_the_heavy_libraries_are_imported_by_few() -> None:
     importers = {
         dotted(path)[:2]
         for path in modules()
         if HEAVY & {name[0] for name in imports(path.read_text())}
     }
-    assert importers == {CAPTURE}
-    # Capture in turn is imported only where a command needs it, not when linksim is.
+    assert importers == USERS_OF_HEAVY
+    # Those in turn are imported only where a command needs them, not when linksim is.
     for path in modules():
-        if dotted(path)[:2] == CAPTURE:
+        if dotted(path)[:2] in USERS_OF_HEAVY:
             continue
         for node in ast.parse(path.read_text()).body:
             for name in imports(ast.unparse(node)) if not isinstance(node, ast.If) else ():
                 at_load = isinstance(node, ast.Import | ast.ImportFrom)
-                assert not (at_load and name[:3] == ("linksim", *CAPTURE)), path
+                assert not (at_load and name[1:3] in USERS_OF_HEAVY), path
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: ".".join(dotted(path)) or "linksim")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hw.characterization.figures import Characterized
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 STYLES = (
     ("#0077BB", "o"),
@@ -15,6 +15,8 @@ STYLES = (
     ("#CC3311", "D"),
     ("#33BBEE", "v"),
     ("#555555", "P"),
+    ("#EE3377", "X"),
+    ("#BBBBBB", "*"),
 )
 """Colour (Paul Tol's vibrant set) and marker, so that neither is needed alone."""
 
@@ -27,7 +29,8 @@ def draw(cores: Sequence[Characterized], path: Path) -> None:
     area, latency = figure.subplots(1, 2)
     widths = sorted({core.width for core in cores})
     families = sorted({core.family for core in cores})
-    for family, (colour, marker) in zip(families, STYLES, strict=False):
+    for number, family in enumerate(families):
+        colour, marker = STYLES[number % len(STYLES)]
         members = [core for core in cores if core.family == family]
         style = {"color": colour, "marker": marker, "lw": 1.6, "ms": 6, "label": _label(family)}
         _line(area, members, lambda core: core.cells.get("kge"), style)
@@ -40,13 +43,12 @@ def draw(cores: Sequence[Characterized], path: Path) -> None:
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
     handles, labels = latency.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as part:
-        figure.savefig(part, format="png")
+    write_png(figure, path)
 
 
-LATENCY_LABEL = "first input to first output, cycles (mean)"
+LATENCY_LABEL = "cycles to the first output (mean)"
 
 
 def _label(family: str) -> str:

@@ -38,6 +38,8 @@ def pairs(cores: Sequence[Characterized]) -> list[tuple[str, Characterized, Char
     known = {core.name: core for core in cores if core.clock_hz is not None}
     found = []
     for core in known.values():
+        if core.family.startswith("quantizer-") and f"de{core.name}" in known:
+            found.append((core.name, core, known[f"de{core.name}"]))
         for kind in DECODERS:
             decoder = known.get(f"{kind}-decoder-w{core.width}")
             if core.family == "huffman-encoder" and decoder is not None:
@@ -48,16 +50,27 @@ def pairs(cores: Sequence[Characterized]) -> list[tuple[str, Characterized, Char
 def record(name: str, encoder: Characterized, decoder: Characterized) -> str:
     """The record as TOML. Both cores run at the slower one's clock."""
     hz = min(encoder.clock_hz or 0, decoder.clock_hz or 0)
-    kind = name.partition("-")[2].partition("-")[2]
-    description = (
-        f"Huffman cores of {encoder.width} values per cycle as they were built and measured: "
-        f"{encoder.name} and {decoder.name}. {DECODERS[kind]} Rates are for 16-bit values with "
-        "one coded byte and one rest byte each (views `exponent` and `byte-planes`)."
+    built = (
+        f"cores of {encoder.width} values per cycle as they were built and measured: "
+        f"{encoder.name} and {decoder.name}."
     )
+    if encoder.family.startswith("quantizer-"):
+        description = (
+            f"Group quantizer, {built} Rates are for bf16; packing the records takes a core of its "
+            "own, which keeps up and is not in the area."
+        )
+        scope = 'codecs = ["quantize"]'
+    else:
+        kind = name.partition("-")[2].partition("-")[2]
+        description = (
+            f"Huffman {built} {DECODERS[kind]} Rates are for 16-bit values with one coded byte and "
+            "one rest byte each (views `exponent` and `byte-planes`)."
+        )
+        scope = 'codecs = ["huffman-fixed"]\nviews = ["exponent", "byte-planes"]'
     parts = [
         f"name = {json.dumps(name)}",
         f"description = {_prose(description)}",
-        'codecs = ["huffman-fixed"]\nviews = ["exponent", "byte-planes"]',
+        scope,
         _stage("encoder", encoder, hz),
         _stage("decoder", decoder, hz),
         *_evidence("encoder", encoder, hz),
@@ -101,7 +114,8 @@ def _spread(found: Any) -> str:
 
 def _evidence(side: str, core: Characterized, hz: int) -> list[str]:
     run, values = core.run, core.run["values"]
-    beyond = "all of the flit being there" if side == "decoder" else "its first value"
+    gathers = core.configuration.kind == "decoder"
+    beyond = "all of the flit being there" if gathers else "its first value"
     findings = [
         (
             "latency_cycles",
@@ -149,7 +163,11 @@ def _beside(core: Characterized) -> str:
 
 
 def _prose(text: str) -> str:
-    return '"""\n' + "\n".join(textwrap.wrap(text, 96, break_long_words=False)) + '"""'
+    return (
+        '"""\n'
+        + "\n".join(textwrap.wrap(text, 96, break_long_words=False, break_on_hyphens=False))
+        + '"""'
+    )
 
 
 def write_records(cores: Sequence[Characterized], folder: Path) -> list[str]:

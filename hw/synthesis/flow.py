@@ -9,6 +9,7 @@ from typing import Any
 
 from hw.synthesis.libraries import LibertyFile
 from hw.synthesis.tools import has_opensta, nextpnr_ecp5, opensta, yosys
+from linksim.errors import LinksimError
 
 MEMORY_CELL = "MEMORY"
 """What a memory that can be written is called once it is set apart."""
@@ -140,7 +141,7 @@ def standard_cells(folder: Path, top: str, liberty: LibertyFile) -> dict[str, An
         f"abc -liberty {liberty.path}{unused} -constr {name}.constr -script {name}.abc\n"
         f"opt_clean\ntee -q -o {name}.json stat -json -liberty {liberty.path}\n"
         # OpenSTA does not read concatenations on the left of an assignment.
-        f"splitnets\nopt_clean -purge\nwrite_verilog -noattr {name}.v\n"
+        f"splitnets -ports\nopt_clean -purge\nwrite_verilog -noattr {name}.v\n"
     )
     yosys(script, folder, name)
     cells = _cells(folder / f"{name}.json", top)
@@ -164,6 +165,9 @@ def _timed(folder: Path, top: str, liberty: LibertyFile) -> dict[str, Any]:
     )
     printed = opensta(script, folder, f"{library.name}-timing")
     (folder / f"{library.name}-timing.txt").write_text(printed, encoding="utf-8")
+    failed = re.search(r"^Error: .*", printed, re.MULTILINE)
+    if failed:
+        raise LinksimError(f"{folder / library.name}-timing.txt: OpenSTA says {failed[0]!r}")
     between, _, ports = printed.partition("with ports")
     found = {}
     for field, report in (("critical_path_ps", between), ("port_path_ps", ports)):

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 
 from linksim.benchmarks.network_speed import RATE_TARGET, NetworkSpeedResults
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -28,8 +28,7 @@ def network_figure(results: NetworkSpeedResults, footer: str, path: Path) -> Non
     _memory(memory, results)
     figure.tight_layout(rect=(0, 0.05, 1, 1), w_pad=1.2)
     figure.text(0.008, 0.012, footer, fontsize=7, color="#555555")
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)
 
 

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from linksim.benchmarks.codec_speed import OPERATIONS, SpeedResults, SpeedRow
 from linksim.benchmarks.contenders import Kernel
 from linksim.units import format_bytes_binary
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -50,8 +50,7 @@ def speed_figure(results: SpeedResults, footer: str, path: Path) -> None:
     figure.text(0.012, 1 - 0.24 / height, "Speed of the kernel in ratios", fontsize=11)
     figure.tight_layout(rect=(0, 0.25 / height, 1, 1 - 0.3 / height), w_pad=0.6)
     figure.text(0.008, 0.06 / height, footer, fontsize=7, color="#555555")
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)
 
 

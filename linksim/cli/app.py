@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from linksim import __version__
-from linksim.cli import bench, codebook, codec, presets, study, trace, validate
+from linksim.cli import bench, codebook, codec, flash, presets, study, trace, validate
+from linksim.cli.advise import advise_command
 from linksim.cli.replay import replay_command
 
 app = typer.Typer(
@@ -21,11 +22,13 @@ for _name, _commands in (
     ("link", presets.link_app),
     ("engine", presets.engine_app),
     ("study", study.app),
+    ("flash", flash.app),
     ("validate", validate.app),
     ("bench", bench.app),
 ):
     app.add_typer(_commands, name=_name)
 app.command("replay")(replay_command)
+app.command("advise")(advise_command)
 
 
 def _print_version(wanted: bool) -> None:

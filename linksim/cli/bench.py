@@ -32,6 +32,7 @@ from linksim.benchmarks.speed_report import tables as tables_of
 from linksim.cli.fuzz import fuzz_command
 from linksim.cli.network_speed import network_command
 from linksim.cli.output import check_folder, console, messages, print_json, print_table
+from linksim.cli.quantize_speed import quantize_command
 from linksim.errors import LinksimError
 from linksim.writing import written_whole
 
@@ -141,4 +142,5 @@ def _write(made: dict[str, Any], results: SpeedResults, facts: dict[str, str], o
 
 
 app.command("network")(network_command)
+app.command("quantize")(quantize_command)
 app.command("fuzz")(fuzz_command)

@@ -16,6 +16,8 @@ from linksim.codecs.book_fitting import BookFit, fit_books
 from linksim.codecs.chunk import MAX_SLOTS
 from linksim.codecs.codebook import ANY_KIND, DEFAULT_MAX_LENGTH, SHIPPED, CodebookSet
 from linksim.codecs.prefix_code import package_merge
+from linksim.codecs.quantize import GroupQuantizer
+from linksim.codecs.selection import CodecChooser
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import Tensor, format_of, number_format
 from linksim.tensors.histograms import Histogram, histogram
@@ -33,6 +35,13 @@ def build_command(
     view: Annotated[
         list[str], typer.Option(help="Symbol view; give it again for more. Default: all.")
     ] = list(VIEW_NAMES),  # noqa: B006
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="A codec that quantizes first, as in quantize+huffman-fixed:bits=4: books for its "
+            "codes, not for a view."
+        ),
+    ] = None,
     before: Annotated[
         int | None, typer.Option(help="Use only batches before this one.", min=1)
     ] = None,
@@ -55,8 +64,15 @@ def build_command(
     _refuse_folder(out)
     named = ", ".join(path.name for path in sources)
     limit = "" if before is None else f", batches before {before}"
+    quantizers = [] if codec is None else [_quantizer(codec)]
+    views = view if codec is None else []
     books = build_books(
-        earlier(), view, f"{named}{limit}", max_length=max_length, per_layer=per_layer
+        earlier(),
+        views,
+        f"{named}{limit}",
+        max_length=max_length,
+        per_layer=per_layer,
+        quantizers=quantizers,
     )
     books.save(out)
     counted = Counter(f"{book.view} of {book.dtype}" for book in books.books)
@@ -65,6 +81,13 @@ def build_command(
         return
     listed = ", ".join(f"{n} books for {name}" for name, n in counted.items())
     console.print(f"{out}: {listed}", markup=False, soft_wrap=True)
+
+
+def _quantizer(codec: str) -> GroupQuantizer:
+    quantizer = CodecChooser(codec).quantizer
+    if quantizer is None:
+        raise LinksimError(f"--codec {codec}: expected one that quantizes and has codebooks")
+    return quantizer
 
 
 @app.command("fit")

@@ -10,7 +10,7 @@ import typer
 from rich.progress import track
 
 from linksim.cli.output import console, messages, print_json, print_table
-from linksim.codecs import CODECS, CodebookSet, takes_codebooks
+from linksim.codecs import CODECS, CodebookSet, is_lossless, takes_codebooks
 from linksim.codecs.chunked import PROFILES
 from linksim.codecs.evaluation import Evaluation, evaluate, total
 from linksim.codecs.selection import CodecChooser
@@ -34,6 +34,7 @@ COLUMNS = (
     "above Shannon %",
     "of it framing %",
 )
+LOSSY_COLUMNS = (*COLUMNS[:7], "SNR dB", "largest error", "values lost")
 
 
 @app.command("eval")
@@ -41,7 +42,10 @@ def eval_command(
     sources: Annotated[
         list[Path], typer.Argument(help="Traces, .safetensors, .npy or .npz files.")
     ],
-    codec: Annotated[str, typer.Option(help=f"One of {', '.join(CODECS)}.")],
+    codec: Annotated[
+        str,
+        typer.Option(help=f"One of {', '.join(CODECS)}; options follow as in ID:NAME=VALUE,..."),
+    ],
     codebooks: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +71,8 @@ def eval_command(
 
     Bits per value are given for the message as sent, framing included; Shannon is the entropy of
     the view's symbols and rest bytes; own Huffman is the same message format with the tensor's own
-    code (its codebook not counted); framing is headers, chunk index and entry points.
+    code (its codebook not counted); framing is headers, chunk index and entry points. What a lossy
+    codec changes is given as signal to noise ratio and largest error.
     """
     with_books = takes_codebooks(codec)
     if profile not in PROFILES:
@@ -106,7 +111,8 @@ def eval_command(
     shown = grouped if by_kind else per_file if by_file else results
     rows = [_row(result) for result in [*shown, everything]]
     views = dict.fromkeys(chooser.view_of(format_of(t.values)).name for t in tensors)
-    print_table(f"{codec}, view {', '.join(views)}, profile {profile}", COLUMNS, rows)
+    columns = COLUMNS if is_lossless(codec) else LOSSY_COLUMNS
+    print_table(f"{codec}, view {', '.join(views)}, profile {profile}", columns, rows)
 
 
 def _evaluate_all(tensors: list[SourceTensor], chooser: CodecChooser) -> list[Evaluation]:
@@ -130,7 +136,7 @@ def _sums(results: list[Evaluation], groups: list[str]) -> list[Evaluation]:
 
 def _row(result: Evaluation) -> tuple[object, ...]:
     document = result.document()
-    return (
+    cells = (
         result.name,
         result.values,
         result.raw_nbytes,
@@ -143,3 +149,8 @@ def _row(result: Evaluation) -> tuple[object, ...]:
         f"{result.gap_to_shannon_percent:+.2f}",
         f"{result.framing_percent:.2f}",
     )
+    changed = result.distortion
+    if changed is None:
+        return cells
+    ratio = "none" if changed.snr_db is None else f"{changed.snr_db:.2f}"
+    return (*cells[:7], ratio, f"{changed.largest_error:.4g}", changed.values_lost)

@@ -12,7 +12,9 @@ from rich.progress import track
 from linksim.cli.aging import aging_command
 from linksim.cli.faults import faults_command
 from linksim.cli.output import console, messages, print_table
+from linksim.cli.quantize_study import quantize_command
 from linksim.cli.travel import travel_command
+from linksim.cli.ttft import ttft_command
 from linksim.codecs.chunk import MAX_CHUNK_SYMBOLS
 from linksim.codecs.chunked import RUN_SYMBOLS
 from linksim.errors import LinksimError
@@ -156,4 +158,6 @@ def _print(results: Results, origin: str, out: Path) -> None:
 
 app.command("aging")(aging_command)
 app.command("faults")(faults_command)
+app.command("quantize")(quantize_command)
 app.command("travel")(travel_command)
+app.command("ttft")(ttft_command)

@@ -8,11 +8,16 @@ from numcodecs.registry import register_codec
 
 from linksim.codecs.ans import Ans
 from linksim.codecs.base import Segments, TensorCodec
+from linksim.codecs.block_formats import BlockFloat
 from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
+from linksim.codecs.composed import QuantizeHuffman
 from linksim.codecs.fixed import DualLength, FixedCodec, HuffmanFixed, QuadLength
 from linksim.codecs.index_escape import IndexEscape
+from linksim.codecs.quantized import Quantize
+from linksim.codecs.quantized_float import FloatQuantize
 from linksim.codecs.raw import Raw
 from linksim.codecs.rivals import ZlibHuffman, Zstd
+from linksim.codecs.specification import CodecSpecification
 from linksim.codecs.three_stage import HuffmanThreeStage
 from linksim.errors import LinksimError
 
@@ -28,6 +33,10 @@ CODECS: dict[str, type[TensorCodec]] = {
         Ans,
         Zstd,
         ZlibHuffman,
+        Quantize,
+        QuantizeHuffman,
+        FloatQuantize,
+        BlockFloat,
     )
 }
 """Every codec by its id."""
@@ -36,29 +45,40 @@ for _codec in CODECS.values():
     register_codec(_codec, _codec.registered_as)
 
 
-def codec_class(codec_id: str) -> type[TensorCodec]:
-    """The codec called *codec_id*; LinksimError names the known ones."""
+def codec_class(specification: str) -> type[TensorCodec]:
+    """The codec that *specification* names, with options or without; LinksimError names them."""
+    codec_id = CodecSpecification.parse(specification).codec_id
     if codec_id not in CODECS:
         raise LinksimError(f"unknown codec {codec_id!r}: expected one of {', '.join(CODECS)}")
     return CODECS[codec_id]
 
 
-def takes_codebooks(codec_id: str) -> bool:
-    """Whether the codec called *codec_id* codes with books that both ends hold."""
-    return codec_class(codec_id).takes_codebooks
+def takes_codebooks(specification: str) -> bool:
+    """Whether the codec that *specification* names codes with books that both ends hold."""
+    return codec_class(specification).takes_codebooks
+
+
+def is_lossless(specification: str) -> bool:
+    """Whether the codec that *specification* names gives back every bit."""
+    return codec_class(specification).lossless
 
 
 __all__ = [
     "CODECS",
     "Ans",
+    "BlockFloat",
     "Codebook",
     "CodebookSet",
+    "CodecSpecification",
     "DualLength",
     "FixedCodec",
+    "FloatQuantize",
     "HuffmanFixed",
     "HuffmanThreeStage",
     "IndexEscape",
     "QuadLength",
+    "Quantize",
+    "QuantizeHuffman",
     "Raw",
     "Segments",
     "TensorCodec",
@@ -66,5 +86,6 @@ __all__ = [
     "Zstd",
     "build_codebook",
     "codec_class",
+    "is_lossless",
     "takes_codebooks",
 ]

@@ -11,7 +11,7 @@ from numcodecs.abc import Codec
 from numpy.typing import NDArray
 
 from linksim.errors import LinksimError
-from linksim.tensors.dtypes import NumberFormat, Tensor, number_format
+from linksim.tensors.dtypes import NumberFormat, Tensor, coded_format
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,19 @@ class TensorCodec(Codec):
     """Whether it codes with books that both ends hold."""
     bit_exact: ClassVar[bool] = True
     """Whether `encode` must give the same bytes for ever; else it is enough that they decode."""
+    lossless: ClassVar[bool] = True
+    """Whether `decode` gives back every bit of what `encode` took."""
     registered_as: ClassVar[str | None] = None
     """Its id in a configuration, where that is not `codec_id`, which numcodecs gives another."""
 
     def __init__(self, dtype: str):
         self.dtype = dtype
-        number_format(dtype)
+        coded_format(dtype)
 
     @property
     def number_format(self) -> NumberFormat:
         """The number format the codec takes."""
-        return number_format(self.dtype)
+        return coded_format(self.dtype)
 
     def values(self, buffer: Any) -> Tensor:
         """*buffer* as a flat array of the codec's dtype; LinksimError for another dtype."""
@@ -75,6 +77,10 @@ class TensorCodec(Codec):
     def encoded_nbytes(self, values: Tensor) -> int:
         """Exact size of `encode(values)` in bytes, without encoding."""
         return int(self.segments(values).wire_nbytes.sum())
+
+    def round_trip(self, values: Tensor) -> Tensor:
+        """What arrives of *values* when they are encoded, sent and decoded, in their shape."""
+        return values
 
     def framing_nbytes(self, values: Tensor) -> int:
         """Bytes of `encode(values)` that carry no values: headers, codebooks, indices."""

@@ -29,7 +29,7 @@ from linksim.codecs.compiled import CompiledCoder
 from linksim.codecs.planning import plan_bulk, plan_link
 from linksim.codecs.prefix_code import PrefixCode, identity_code
 from linksim.errors import LinksimError
-from linksim.tensors.dtypes import Tensor, number_format
+from linksim.tensors.dtypes import Tensor, coded_format
 from linksim.tensors.views import SymbolView, symbol_view
 from linksim.units import ceil_div
 
@@ -125,7 +125,7 @@ class ChunkedCodec(TensorCodec):
     ):
         super().__init__(dtype)
         self.view = view
-        self.symbol_view: SymbolView = symbol_view(view, number_format(dtype))
+        self.symbol_view: SymbolView = symbol_view(view, coded_format(dtype))
         if profile not in PROFILES:
             raise LinksimError(
                 f"codec {self.codec_id}: unknown profile {profile!r}: expected bulk or link"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from linksim.codecs.code_families import family_code, family_lengths
 from linksim.codecs.prefix_code import PrefixCode
 from linksim.errors import LinksimError, first_problem
-from linksim.tensors.dtypes import number_format
+from linksim.tensors.dtypes import coded_format
 from linksim.tensors.views import SymbolView, symbol_view
 from linksim.writing import written_whole
 
@@ -94,7 +94,7 @@ class Codebook:
     @cached_property
     def symbol_view(self) -> SymbolView:
         """The view of the number format whose symbols the book codes."""
-        return symbol_view(self.view, number_format(self.dtype))
+        return symbol_view(self.view, coded_format(self.dtype))
 
 
 def average_distribution(histograms: list[NDArray[np.int64]]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from linksim.codecs.base import TensorCodec
 from linksim.codecs.codebook import DEFAULT_MAX_LENGTH, Codebook
+from linksim.codecs.distortion import Distortion, distortion, total_distortion
 from linksim.codecs.fixed import HuffmanFixed
 from linksim.codecs.prefix_code import package_merge
 from linksim.errors import LinksimError
@@ -22,10 +23,10 @@ from linksim.tensors.views import SymbolView
 class Evaluation:
     """One tensor, or the sum of several, under one codec. Sizes in bytes.
 
-    `encoded_nbytes` is the length of a real encoding that was decoded again and compared bit for
-    bit. `huffman_nbytes` is the same message format with the tensor's own Huffman code, whose
-    codebook is not counted. `shannon_nbytes` is the entropy of the view's coded symbols and of its
-    rest bytes, with no framing at all.
+    `encoded_nbytes` is the length of a real encoding that was decoded again and compared, bit for
+    bit unless the codec is lossy. `huffman_nbytes` is the same message format with the tensor's own
+    Huffman code, whose codebook is not counted. `shannon_nbytes` is the entropy of the view's coded
+    symbols and of its rest bytes, with no framing at all.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Evaluation:
     shannon_nbytes: float
     framing_nbytes: int
     """Part of `encoded_nbytes`: headers, codebooks, chunk index and entry points."""
+    distortion: Distortion | None = None
+    """What a lossy codec changed."""
 
     @property
     def bits_per_value(self) -> float:
@@ -65,8 +68,11 @@ class Evaluation:
         return 100 * self.framing_nbytes / max(1e-9, self.shannon_nbytes)
 
     def document(self) -> dict[str, Any]:
-        """All fields and derived figures, JSON-able."""
-        return asdict(self) | {
+        """All fields and derived figures, JSON-able; those of distortion for a lossy codec."""
+        fields = asdict(self)
+        del fields["distortion"]
+        changed = {} if self.distortion is None else self.distortion.document()
+        return fields | {
             "bits_per_value": round(self.bits_per_value, 5),
             "shannon_bits_per_value": round(8 * self.shannon_nbytes / max(1, self.values), 5),
             "huffman_bits_per_value": round(8 * self.huffman_nbytes / max(1, self.values), 5),
@@ -74,20 +80,23 @@ class Evaluation:
             "gap_to_huffman_percent": round(self.gap_to_huffman_percent, 4),
             "gap_to_shannon_percent": round(self.gap_to_shannon_percent, 4),
             "framing_percent": round(self.framing_percent, 4),
+            **changed,
         }
 
 
 def evaluate(
     name: str, kind: str, values: Tensor, codec: TensorCodec, view: SymbolView
 ) -> Evaluation:
-    """Encode *values*, decode them, compare bit for bit, and hold the size against the bounds.
+    """Encode *values*, decode them, compare them, and hold the size against the bounds.
 
-    Raises LinksimError if the round trip is not exact or `encoded_nbytes` is not the encoded size.
+    Raises LinksimError if a lossless round trip is not exact, a lossy one is not that of
+    `round_trip`, or `encoded_nbytes` is not the encoded size.
     """
     flat = np.ascontiguousarray(values).reshape(-1)
     encoded = codec.encode(flat)
     # Raw values below 8 bits end in padding bits that may look like one value more.
-    if codec.decode(encoded)[: flat.size].tobytes() != flat.tobytes():
+    decoded = codec.decode(encoded)[: flat.size]
+    if decoded.tobytes() != codec.round_trip(flat).tobytes():
         raise LinksimError(f"{name}: codec {codec.codec_id} does not give back the same bits")
     if codec.encoded_nbytes(flat) != len(encoded):
         raise LinksimError(
@@ -105,6 +114,7 @@ def evaluate(
         own_huffman(flat, view, codec).encoded_nbytes(flat) if flat.size else len(encoded),
         shannon_nbytes(flat, view),
         codec.framing_nbytes(flat),
+        None if codec.lossless else distortion(flat, decoded),
     )
 
 
@@ -128,6 +138,7 @@ def own_huffman(values: Tensor, view: SymbolView, like: TensorCodec) -> HuffmanF
 def total(name: str, kind: str, parts: Iterable[Evaluation]) -> Evaluation:
     """The sum of *parts* as one evaluation."""
     listed = list(parts)
+    changed = [p.distortion for p in listed if p.distortion is not None]
     return Evaluation(
         name,
         kind,
@@ -138,4 +149,5 @@ def total(name: str, kind: str, parts: Iterable[Evaluation]) -> Evaluation:
         sum(p.huffman_nbytes for p in listed),
         sum(p.shannon_nbytes for p in listed),
         sum(p.framing_nbytes for p in listed),
+        total_distortion(changed) if changed else None,
     )

@@ -8,26 +8,33 @@ from hashlib import sha256
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linksim.codecs import codec_class
-from linksim.codecs.ans import Ans
 from linksim.codecs.base import TensorCodec
 from linksim.codecs.book_fitting import fit_books, scale_step
 from linksim.codecs.codebook import Codebook, CodebookSet, build_codebook
+from linksim.codecs.composed import QuantizeHuffman, code_view, quantized_symbols
 from linksim.codecs.fixed import FixedCodec
+from linksim.codecs.quantize import GroupQuantizer
+from linksim.codecs.quantized import Quantize
 from linksim.codecs.rivals import LibraryCodec
+from linksim.codecs.specification import CodecSpecification
 from linksim.codecs.three_stage import HuffmanThreeStage
 from linksim.errors import LinksimError
 from linksim.tensors.dtypes import NumberFormat, Tensor, format_of
 from linksim.tensors.histograms import Histogram, histogram
 from linksim.tensors.views import SymbolView, symbol_view
 
+Symbols = NDArray[np.uint8]
+
 
 @dataclass
 class CodecChooser:
     """Makes the codec for a tensor: same codec, view and profile, books by the tensor's kind."""
 
-    codec_id: str
+    codec: str
+    """The codec as `CodecSpecification.parse` takes it: its id, with options or without."""
     view: str = "exponent"
     profile: str = "bulk"
     exponent_bias: bool = False
@@ -37,9 +44,28 @@ class CodecChooser:
     _others: dict[str, TensorCodec] = field(default_factory=dict)
     _made: dict[tuple[str, str, int | None], TensorCodec] = field(default_factory=dict)
 
+    @property
+    def specification(self) -> CodecSpecification:
+        """The codec's id and options."""
+        return CodecSpecification.parse(self.codec)
+
     def view_of(self, fmt: NumberFormat) -> SymbolView:
         """The view for a number format: formats of at most 8 bits have `pooled` alone."""
         return symbol_view(self.view if fmt.bits == 16 else "pooled", fmt)
+
+    @property
+    def quantizer(self) -> GroupQuantizer | None:
+        """Whose codes the codebooks are for; none where they are for the values themselves."""
+        if not issubclass(codec_class(self.codec), QuantizeHuffman):
+            return None
+        return cast(Quantize, self.specification.make(Quantize)).quantizer
+
+    def symbols_of(self, values: Tensor) -> tuple[Symbols, SymbolView]:
+        """What is coded of *values* with a codebook, and the view that the book is for."""
+        quantizer, view = self.quantizer, self.view_of(format_of(values))
+        if quantizer is None:
+            return view.split(values)[0], view
+        return quantized_symbols(quantizer, values), code_view(quantizer.bits)
 
     def codec_for(
         self, name: str, kind: str, layer: int | None, values: Tensor
@@ -54,39 +80,52 @@ class CodecChooser:
         return self._made[key], view
 
     def _make(self, view: SymbolView, kind: str, layer: int | None) -> TensorCodec:
-        codec, dtype = codec_class(self.codec_id), view.fmt.name
+        codec, dtype = codec_class(self.codec), view.fmt.name
+        make = self.specification.make
         if codec.takes_codebooks:
             return self._with_books(self._books(view, kind, layer))
         if issubclass(codec, LibraryCodec):
             self._refuse_link()
-            return codec(dtype, view.name)
+            return make(codec, dtype=dtype, view=view.name)
         if issubclass(codec, HuffmanThreeStage):
-            return codec(dtype, view.name, self.profile, payload_nbytes=self.payload_nbytes)
-        return codec(dtype)
+            return make(
+                codec,
+                dtype=dtype,
+                view=view.name,
+                profile=self.profile,
+                payload_nbytes=self.payload_nbytes,
+            )
+        if not codec.lossless:
+            self._refuse_link()
+        return make(codec, dtype=dtype)
 
     def _books(self, view: SymbolView, kind: str, layer: int | None) -> Sequence[Codebook]:
         if self.books is None:
             raise LinksimError(
-                f"codec {self.codec_id} needs codebooks: give --codebooks FILE "
+                f"codec {self.specification.codec_id} needs codebooks: give --codebooks FILE "
                 "(linksim codebook build makes one)"
             )
+        if self.quantizer is not None:
+            view = code_view(self.quantizer.bits)
         return self.books.select(view.fmt.name, view.name, kind, layer)
 
     def _with_books(self, books: Sequence[Codebook]) -> TensorCodec:
-        codec = codec_class(self.codec_id)
-        if issubclass(codec, Ans):
+        codec, make = codec_class(self.codec), self.specification.make
+        if not issubclass(codec, FixedCodec):
             self._refuse_link()
-            return codec(books)
-        return cast(type[FixedCodec], codec)(
-            books,
-            self.profile,
+            return make(codec, codebooks=books)
+        return make(
+            codec,
+            codebooks=books,
+            profile=self.profile,
             payload_nbytes=self.payload_nbytes,
             exponent_bias=self.exponent_bias,
         )
 
     def _refuse_link(self) -> None:
         if self.profile == "link":
-            raise LinksimError(f"codec {self.codec_id} has no link profile: use --profile bulk")
+            name = self.specification.codec_id
+            raise LinksimError(f"codec {name} has no link profile: use --profile bulk")
 
     def leave_one_out(self, tensors: Sequence[tuple[str, Tensor]]) -> None:
         """Give every tensor of *tensors* a book from all the others of its format.
@@ -98,8 +137,8 @@ class CodecChooser:
         counted: dict[str, list[tuple[str, bytes, Histogram]]] = {}
         views: dict[str, SymbolView] = {}
         for name, values in tensors:
-            view = self.view_of(format_of(values))
-            counts = histogram(view.split(values)[0], view.alphabet)
+            symbols, view = self.symbols_of(values)
+            counts = histogram(symbols, view.alphabet)
             content = sha256(np.ascontiguousarray(values).tobytes()).digest()
             counted.setdefault(view.fmt.name, []).append((name, content, counts))
             views[view.fmt.name] = view

@@ -53,6 +53,9 @@ class RunMetrics:
     engine_energy_pj: float | None
     engine_area_um2: float | None
     """Encoder and decoder of one direction of one link."""
+    snr_db: float | None = None
+    """Signal to noise ratio, in dB, of what communications end with. None: nothing is changed, or
+    a sweep."""
 
     @property
     def saved_percent(self) -> float:
@@ -64,8 +67,14 @@ class RunMetrics:
         return asdict(self) | {"saved_percent": round(self.saved_percent, 3)}
 
 
-def measure(run: str, codec: str, engine: EngineRecord | None, result: RunResult) -> RunMetrics:
-    """Sum up *result*."""
+def measure(
+    run: str,
+    codec: str,
+    engine: EngineRecord | None,
+    result: RunResult,
+    snr_db: float | None = None,
+) -> RunMetrics:
+    """Sum up *result*; *snr_db* of what arrived, where the codec is lossy."""
     transfers = result.transfers
     latencies = np.array(list(event_latencies_ps(transfers).values()), np.int64)
     shares = {
@@ -99,6 +108,7 @@ def measure(run: str, codec: str, engine: EngineRecord | None, result: RunResult
         link_energy_pj=_sum_known(link.energy_pj for link in result.links),
         engine_energy_pj=_sum_known(link.engine_energy_pj for link in result.links),
         engine_area_um2=_sum_known(areas),
+        snr_db=snr_db,
     )
 
 

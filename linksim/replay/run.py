@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from linksim import __version__
-from linksim.codecs import CodebookSet, takes_codebooks
+from linksim.codecs import CodebookSet, is_lossless, takes_codebooks
 from linksim.codecs.book_building import build_books
+from linksim.codecs.distortion import distortion, total_distortion
 from linksim.codecs.selection import CodecChooser
 from linksim.errors import LinksimError
 from linksim.links import LinkPreset, link_preset
@@ -71,7 +72,7 @@ def replay(
         raise LinksimError(f"{trace.path / MANIFEST_NAME}: {error}") from None
     link = link_preset(scenario.link)
     engines = {run.name: engine_of(run) for run in scenario.run}
-    workload = _workload(scenario, trace)
+    workload = _exact_workload(scenario, trace)
     books = _books(scenario, trace)
     network = network_of(scenario.topology, scenario.network, workload.ranks, link)
     results, metrics = {}, []
@@ -80,15 +81,33 @@ def replay(
         chooser = CodecChooser(
             run.codec, run.view, run.profile, books=books, payload_nbytes=link.flit.payload_nbytes
         )
-        tasks = list(workload.tasks(chooser, engine))
+        own = _workload(scenario, trace, workload, chooser)
+        tasks = list(own.tasks(chooser, engine))
         notify = None if progress is None else _named(progress, run.name)
         results[run.name] = simulate(tasks, network, progress=notify, engine=engine_name)
-        metrics.append(measure(run.name, run.codec, engine, results[run.name]))
+        snr_db = None if own is workload else _snr_db(workload, own)
+        metrics.append(measure(run.name, run.codec, engine, results[run.name], snr_db))
     name, card = trace.manifest.name, trace.manifest.model
     return ScenarioResult(scenario, name, link, tuple(metrics), results, card.what_it_is)
 
 
-def _workload(scenario: Scenario, trace: Trace) -> Workload:
+def _workload(scenario: Scenario, trace: Trace, exact: Workload, chooser: CodecChooser) -> Workload:
+    """What a run moves: the exact values, or what its lossy codec makes of them hop by hop."""
+    if scenario.sweep is not None or is_lossless(chooser.codec):
+        return exact
+    return select(trace, scenario.select, scenario.collectives, lossy=chooser)
+
+
+def _snr_db(exact: Workload, lossy: Workload) -> float | None:
+    """Signal to noise ratio of all that communications end with, all ranks together."""
+    return total_distortion(
+        distortion(values, lossy.arrived[event][rank])
+        for event, ranks in exact.arrived.items()
+        for rank, values in ranks.items()
+    ).snr_db
+
+
+def _exact_workload(scenario: Scenario, trace: Trace) -> Workload:
     if scenario.sweep is None:
         return select(trace, scenario.select, scenario.collectives)
     wanted, from_batch = scenario.sweep, scenario.select.from_batch
@@ -112,6 +131,7 @@ def _books(scenario: Scenario, trace: Trace) -> CodebookSet | None:
         sorted(views),
         f"{trace.manifest.name}, {scenario.select.phase} before batch {scenario.select.from_batch}",
         per_layer=scenario.codebooks == "layer" and scenario.sweep is None,
+        quantizers=[q for run in scenario.run if (q := CodecChooser(run.codec).quantizer)],
     )
 
 

@@ -19,6 +19,7 @@ from pydantic import (
 
 from linksim.codecs import CODECS
 from linksim.codecs.chunked import PROFILES
+from linksim.codecs.specification import CodecSpecification
 from linksim.engines import EngineRecord, engine_record
 from linksim.errors import LinksimError, first_problem
 from linksim.links import link_preset, names_a_file
@@ -100,6 +101,7 @@ class Run(_Strict):
 
     name: Name
     codec: str
+    """Id of a codec, options behind it: `quantize:bits=4,group=32`."""
     engine: str | None = None
     """Engine record, `NAME*n` for n copies: a shipped one, or a TOML file relative to the scenario.
     Needed by every codec but raw."""
@@ -109,18 +111,23 @@ class Run(_Strict):
     @model_validator(mode="after")
     def _known(self) -> Run:
         for field, value, known in (
-            ("codec", self.codec, tuple(CODECS)),
+            ("codec", self.codec_id, tuple(CODECS)),
             ("view", self.view, VIEW_NAMES),
             ("profile", self.profile, PROFILES),
         ):
             if value not in known:
                 raise ValueError(f"unknown {field} {value!r}: expected one of {', '.join(known)}")
-        if (self.engine is None) != (self.codec == "raw"):
+        if (self.engine is None) != (self.codec_id == "raw"):
             raise ValueError(
                 f"run {self.name!r}: codec {self.codec!r} needs "
-                f"{'no engine' if self.codec == 'raw' else 'an engine'}"
+                f"{'no engine' if self.codec_id == 'raw' else 'an engine'}"
             )
         return self
+
+    @property
+    def codec_id(self) -> str:
+        """The codec without its options; LinksimError where they cannot be read."""
+        return CodecSpecification.parse(self.codec).codec_id
 
 
 class Scenario(_Strict):
@@ -156,10 +163,10 @@ def engine_of(run: Run) -> EngineRecord | None:
     if run.engine is None:
         return None
     engine = engine_record(run.engine)
-    if engine.codecs and run.codec not in engine.codecs:
+    if engine.codecs and run.codec_id not in engine.codecs:
         raise LinksimError(
             f"run {run.name!r}: engine {engine.name!r} runs {', '.join(engine.codecs)}: "
-            f"not codec {run.codec!r}"
+            f"not codec {run.codec_id!r}"
         )
     if engine.views and run.view not in engine.views:
         raise LinksimError(

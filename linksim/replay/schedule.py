@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from linksim.codecs.selection import CodecChooser
 from linksim.engines import EngineRecord
 from linksim.errors import LinksimError
-from linksim.network import Coding, Compute, Hop, Task, Transfer, expand
+from linksim.network import Coding, Compute, Expansion, Hop, Task, Transfer, expand
+from linksim.network.collectives.expansion import Values
 from linksim.replay.scenario import Collectives, Selection
 from linksim.tensors.dtypes import format_of
 from linksim.traces.manifest import CommunicationEvent, ComputeEvent, Event, TensorRecord
@@ -37,6 +38,8 @@ class Workload:
 
     computes: tuple[Compute, ...]
     messages: tuple[Message, ...]
+    arrived: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+    """What every communication ends with, by event and rank; empty for a sweep."""
 
     @property
     def ranks(self) -> tuple[str, ...]:
@@ -80,18 +83,26 @@ def select(
     collectives: Collectives = _DEFAULTS,
     *,
     earlier: bool = False,
+    lossy: CodecChooser | None = None,
 ) -> Workload:
     """The events of *trace* that *selection* names, expanded into hops with their true values.
 
     *collectives* says by which algorithms. *earlier* takes the batches before the selection's,
-    those that codebooks are built on.
+    those that codebooks are built on. With *lossy* every hop's values arrive as its codec leaves
+    them, and are added and sent on so.
+
     A hop that starts its event waits for everything the event waits for; a dependency on an event
     outside the selection counts as done.
     """
     chosen = [event for event in trace.manifest.events if _is_selected(event, selection, earlier)]
     if not any(isinstance(event, CommunicationEvent) for event in chosen):
         raise _nothing_selected(trace, selection, earlier)
-    hops = {e.id: _hops(trace, e, collectives) for e in chosen if isinstance(e, CommunicationEvent)}
+    expanded = {
+        event.id: _expand(trace, event, collectives, lossy)
+        for event in chosen
+        if isinstance(event, CommunicationEvent)
+    }
+    hops = {name: expansion.hops for name, expansion in expanded.items()}
     parts = {name: tuple(f"{name}/{hop.id}" for hop in of) for name, of in hops.items()}
     parts |= {e.id: (e.id,) for e in chosen if isinstance(e, ComputeEvent)}
     after = {e.id: e.after for e in chosen}
@@ -120,6 +131,7 @@ def select(
             if isinstance(event, CommunicationEvent)
             for hop in hops[event.id]
         ),
+        {name: expansion.result for name, expansion in expanded.items()},
     )
 
 
@@ -148,9 +160,22 @@ def _is_selected(event: Event, selection: Selection, earlier: bool) -> bool:
     return event.phase == selection.phase and in_batches
 
 
-def _hops(trace: Trace, event: CommunicationEvent, collectives: Collectives) -> Sequence[Hop]:
+def _expand(
+    trace: Trace,
+    event: CommunicationEvent,
+    collectives: Collectives,
+    lossy: CodecChooser | None,
+) -> Expansion:
     tensors = {rank: trace.tensor(name) for rank, name in event.tensors.items()}
-    return expand(event.op, event.ranks, tensors, **collectives.options(event.op)).hops
+    record = _record(trace, event)
+
+    def round_trip(values: Values) -> Values:
+        if lossy is None:
+            return values
+        codec, _ = lossy.codec_for(event.id, record.kind, record.layer, values)
+        return codec.round_trip(values)
+
+    return expand(event.op, event.ranks, tensors, round_trip, **collectives.options(event.op))
 
 
 def _record(trace: Trace, event: CommunicationEvent) -> TensorRecord:

@@ -12,7 +12,7 @@ import matplotlib as mpl
 from linksim.replay.metrics import RunMetrics, event_latencies_ps
 from linksim.replay.run import ScenarioResult
 from linksim.units import format_bytes_binary
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -45,8 +45,7 @@ def save_figure(figure: Any, path: Path, results: Sequence[ScenarioResult], top:
     figure.tight_layout(rect=(0, ORIGIN_INCHES / height, 1, 1 - top / height))
     origins = dict.fromkeys(f"trace {r.trace_name}: {r.what_it_is}" for r in results)
     figure.text(0.008, 0.03 / height, "; ".join(origins), fontsize=7.5, color="#555555")
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)
 
 

@@ -21,9 +21,10 @@ REPLAY_COLUMNS = (
     "limited by",
     "link energy",
 )
-"""`bytes` after coding; `saved` of the uncompressed bytes; `wire time` and `codec time` per
-transfer, mean; `p50`, `p99` end-to-end latency of a whole send or collective; `vs off` the change
-of p50 against the first run; `GB/s` uncompressed bytes per second of time under way."""
+"""`run` with the signal to noise ratio of what arrives, where the codec is lossy; `bytes` after
+coding; `saved` of the uncompressed bytes; `wire time` and `codec time` per transfer, mean; `p50`,
+`p99` end-to-end latency of a whole send or collective; `vs off` the change of p50 against the first
+run; `GB/s` uncompressed bytes per second of time under way."""
 
 
 def replay_rows(result: ScenarioResult) -> list[tuple[str, ...]]:
@@ -34,8 +35,9 @@ def replay_rows(result: ScenarioResult) -> list[tuple[str, ...]]:
 
 def _row(metrics: RunMetrics, baseline: RunMetrics) -> tuple[str, ...]:
     change = 100 * (metrics.event_p50_ps / max(1, baseline.event_p50_ps) - 1)
+    quality = "" if metrics.snr_db is None else f" ({metrics.snr_db:.1f} dB)"
     return (
-        metrics.run,
+        metrics.run + quality,
         format_bytes(metrics.encoded_nbytes),
         f"{metrics.saved_percent:.1f} %",
         format_ps(metrics.wire_ps),

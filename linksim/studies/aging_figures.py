@@ -11,7 +11,7 @@ import numpy as np
 
 from linksim.studies.aging import CLAIM_PERCENT, LayerAging, RunAging, ShardAging, StepAging
 from linksim.traces.histograms import RecordCard
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -235,6 +235,5 @@ def _save(figure: Any, path: Path, cards: Sequence[RecordCard], when: str = "") 
     height, below = figure.get_figheight(), FOOTER_INCHES + LINE_INCHES * (len(lines) - 1)
     figure.get_layout_engine().set(rect=(0, below / height, 1, 1 - below / height))
     figure.text(0.008, 0.05 / height, "\n".join(lines), fontsize=7.5, color="#555555")
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)

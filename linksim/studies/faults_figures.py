@@ -11,7 +11,7 @@ import numpy as np
 from linksim.links.retry import go_back_n_expectation, per_packet_bound
 from linksim.studies.faults import EVERY_NAK, ONE_NAK, PER_PACKET, Case, FaultStudy, goodput
 from linksim.units import format_ps
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -58,8 +58,7 @@ def goodput_figure(study: FaultStudy, path: Path) -> None:
     height = figure.get_figheight()
     figure.tight_layout(rect=(0, FOOTER_INCHES / height, 1, 1))
     figure.text(0.008, 0.05 / height, _footer(study), fontsize=7, color="#555555")
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)
 
 

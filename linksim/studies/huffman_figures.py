@@ -14,7 +14,7 @@ from linksim.studies.published import (
     WITHIN_HUFFMAN_PERCENT,
     WITHIN_SHANNON_PERCENT,
 )
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -68,8 +68,7 @@ def huffman_figure(results: Results, origin: str, path: Path) -> None:
     _claim_panels(figure, left, right, results)
     _codec_panel(figure, figure.add_subplot(lower[0, 0]), results)
     figure.text(0.008, 0.008, origin, fontsize=7.5, color="#555555")
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)
 
 

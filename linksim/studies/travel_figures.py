@@ -16,7 +16,7 @@ from linksim.studies.travel_results import (
     TABLE,
     SiteTravel,
 )
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -83,8 +83,7 @@ def travel_figure(sites: Sequence[SiteTravel], path: Path, note: str = "") -> No
     height = figure.get_figheight()
     figure.tight_layout(rect=(0.01, 0.2 / height, 0.96, 1 - 0.5 / height))
     figure.text(0.008, 0.03 / height, note, fontsize=7.5, color="#555555")
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)
 
 

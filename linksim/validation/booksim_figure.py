@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 
 from linksim.validation.booksim import BookSimResults, LoadedResult
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -48,8 +48,7 @@ def booksim_figure(results: BookSimResults, path: Path) -> None:
         axis.set_xlabel("offered, flits per cycle", fontsize=8.5)
     _legend(figure, styles)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.5 / size[1]), w_pad=0.5)
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)
 
 

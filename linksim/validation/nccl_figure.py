@@ -10,7 +10,7 @@ import matplotlib as mpl
 from linksim.units import format_bytes_binary
 from linksim.validation.nccl import GpuReport, NcclReport
 from linksim.validation.nccl_report import summary
-from linksim.writing import written_whole
+from linksim.writing import write_png
 
 mpl.use("Agg")
 
@@ -50,8 +50,7 @@ def nccl_figure(report: NcclReport, path: Path) -> None:
     handles, labels = _legend(axes[0][0])
     figure.legend(handles, labels, loc="upper center", ncols=6, frameon=False, fontsize=9)
     figure.tight_layout(rect=(0, 0, 1, 0.95))
-    with written_whole(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    write_png(figure, path)
     plt.close(figure)
 
 

@@ -183,6 +183,8 @@ def test_golden_messages_decode_for_ever(codec_id: str) -> None:
         values = np.load(folder / "patterns.npy").view(number_format(codec.dtype).numpy)
         encoded = (folder / "encoded.bin").read_bytes()
         assert not codec.bit_exact or codec.encode(values) == encoded
+        if not codec.lossless:
+            values = np.load(folder / "decoded.npy").view(values.dtype)
         assert codec.decode(encoded).tobytes() == values.tobytes()
 
 

@@ -14,16 +14,22 @@ import numpy as np
 
 from linksim.codecs import (
     Ans,
+    BlockFloat,
     DualLength,
+    FloatQuantize,
     HuffmanFixed,
     IndexEscape,
     QuadLength,
     Quantize,
+    QuantizeHuffman,
     TensorCodec,
     ZlibHuffman,
     Zstd,
 )
+from linksim.codecs.block_formats import FORMS
+from linksim.codecs.quantize import GroupQuantizer
 from linksim.tensors.dtypes import Tensor
+from tests.codecs.test_composed import code_book
 from tests.conftest import gaussian, gaussian_book
 
 GOLDEN = Path(__file__).resolve().parent
@@ -41,6 +47,7 @@ def edge_values() -> Tensor:
 def cases() -> dict[str, TensorCodec]:
     """Codec by folder."""
     book, wide = gaussian_book(), gaussian_book(scale=30.0)
+    codes = code_book(GroupQuantizer(bits=4, group=32))
     pooled, planes = gaussian_book("pooled"), gaussian_book("byte-planes")
     return {
         "huffman-fixed/04": HuffmanFixed(
@@ -61,6 +68,11 @@ def cases() -> dict[str, TensorCodec]:
         "zlib-huffman/00": ZlibHuffman("bf16", "byte-planes"),
         "quantize/00": Quantize(bits=4, group=128, spikes=True),
         "quantize/01": Quantize(bits=3, group=32, checksum=True),
+        "quantize+huffman-fixed/00": QuantizeHuffman([codes], bits=4, group=32),
+        "quantize+huffman-fixed/01": QuantizeHuffman([codes], spikes=True, checksum=True),
+        "float-quantize/00": FloatQuantize(bits=5, group=100, scale="log8"),
+        "float-quantize/01": FloatQuantize(bits=3, group=64, symmetric=True, scale="fp16"),
+        **{f"block-float/{index:02}": BlockFloat(format=f) for index, f in enumerate(FORMS)},
         "quantize/02": Quantize(bits=7, group=64, zero="min"),
     }
 

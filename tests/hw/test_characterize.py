@@ -128,7 +128,7 @@ def test_command_writes_records_table_and_figure(tmp_path, monkeypatch, capsys):
     assert [path.name for path in records.iterdir()] == ["huffman-w32-speculative.toml"]
     assert engines.read_text() == "records: huffman-w32-speculative"
     assert (results / "cores.md").read_text() in hardware.read_text()
-    assert (results / "cores.png").stat().st_size > 10_000
+    assert (results / "cores.png").stat().st_size > 3_000
     assert "speculative-decoder-w32: no area of this version" in capsys.readouterr().err
 
 
@@ -138,4 +138,4 @@ def test_figure_is_small_and_drawn(tmp_path):
     assert path.stat().st_size < 100_000
     with Image.open(path) as image:
         assert image.size[0] > 800
-        assert len(image.convert("RGB").getcolors(1 << 24)) > 50
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 20

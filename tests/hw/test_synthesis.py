@@ -48,6 +48,20 @@ class Held(wiring.Component):
         return m
 
 
+class Padded(wiring.Component):
+    """A port with constants between flip-flops, as in a payload with fields that stay zero."""
+
+    def __init__(self):
+        super().__init__({"a": In(2), "b": Out(9)})
+
+    def elaborate(self, platform):
+        m = Module()
+        held = Signal(2, reset_less=True)
+        m.d.sync += held.eq(self.a)
+        m.d.comb += [self.b[1].eq(held[0]), self.b[6].eq(held[1])]
+        return m
+
+
 def configuration(words: int) -> cores.Configuration:
     return cores.Configuration("held", "none", WIDTH, lambda: Held(words))
 
@@ -74,6 +88,20 @@ def test_nine_inverters_and_flip_flops(build):
     assert found["asap7"]["flops"] == 9
     assert found["asap7"]["area_um2"] in (pytest.approx(9 * 3), pytest.approx(9 * 3.5))
     assert found["asap7"]["kge"] == round(found["asap7"]["area_um2"] / 1000, 2)
+    assert ("port_path_ps" in found["asap7"]) == bool(shutil.which("sta"))
+
+
+def test_the_netlist_assigns_no_concatenation(build):
+    """OpenSTA would not read it."""
+    path = build / "tiny.lib"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(tiny_liberty())
+    padded = cores.Configuration("padded", "none", 2, Padded)
+    found = command.synthesised(padded, [opened(path, build)], build=build)
+    netlist = (build / "padded" / "asap7.v").read_text()
+    assert found["asap7"]["flops"] == 2
+    assert "endmodule" in netlist
+    assert "assign {" not in netlist
     assert ("port_path_ps" in found["asap7"]) == bool(shutil.which("sta"))
 
 

@@ -130,19 +130,39 @@ class RecordLayout:
         self._check(fields, codes)
         used = ceil_div(count, self.group)
         self._check_padding(fields, codes, used, padding)
-        held = {name: values[:used] for name, values in fields.items()}
+        return self._groups_of({name: held[:used] for name, held in fields.items()}, codes[:used])
+
+    def pack_metadata(self, groups: QuantizedGroups) -> bytes:
+        """The metadata alone of *groups*, group by group."""
+        fields = {name: values.astype(np.int32) for name, values in _fields(groups).items()}
+        self._check(fields, groups.codes)
+        fields["scale"] = fields["scale"] >> self.scale_shift
+        fields["reserved"] = np.zeros(len(groups), np.int32)
+        columns = [_bits(fields[name], width) for name, width in self.metadata]
+        return _bytes(np.concatenate(columns, axis=1)).tobytes()
+
+    def metadata_fields(self, data: bytes) -> dict[str, NDArray[np.int32]]:
+        """Every field of the groups whose metadata *data* is, a whole number of groups."""
+        return self._fields_of(np.frombuffer(data, np.uint8).reshape(-1, self.metadata_bits // 8))
+
+    def groups_of(self, fields: dict[str, NDArray[np.int32]], codes: Bytes) -> QuantizedGroups:
+        """The groups of *fields* and *codes* [groups, group]; LinksimError as for `unpack`."""
+        self._check(fields, codes)
+        return self._groups_of(fields, codes)
+
+    def _groups_of(self, fields: dict[str, NDArray[np.int32]], codes: Bytes) -> QuantizedGroups:
         spikes = None
         if self.spikes:
             spikes = Spikes(
-                low=held["low"].astype(np.uint16),
-                high=held["high"].astype(np.uint16),
-                low_index=held["low_index"].astype(np.uint8),
-                high_index=held["high_index"].astype(np.uint8),
+                low=fields["low"].astype(np.uint16),
+                high=fields["high"].astype(np.uint16),
+                low_index=fields["low_index"].astype(np.uint8),
+                high_index=fields["high_index"].astype(np.uint8),
             )
         return QuantizedGroups(
-            scale=held["scale"].astype(np.uint16),
-            zero=held["zero"].astype(np.uint16),
-            codes=codes[:used],
+            scale=fields["scale"].astype(np.uint16),
+            zero=fields["zero"].astype(np.uint16),
+            codes=codes,
             spikes=spikes,
         )
 
