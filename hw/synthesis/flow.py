@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,12 @@ def standard_cells(folder: Path, top: str, liberty: LibertyFile) -> dict[str, An
     (folder / f"{name}.abc").write_text(
         _ABC_SCRIPT.format(target=library.delay_target_ps), encoding="utf-8"
     )
+    _put_beside(liberty.path, folder / f"{name}.lib")
     unused = "".join(f" -dont_use {pattern}" for pattern in library.unused)
     script = (
-        f"read_rtlil gates.il\ndfflibmap -liberty {liberty.path}{unused}\n"
-        f"abc -liberty {liberty.path}{unused} -constr {name}.constr -script {name}.abc\n"
-        f"opt_clean\ntee -q -o {name}.json stat -json -liberty {liberty.path}\n"
+        f"read_rtlil gates.il\ndfflibmap -liberty {name}.lib{unused}\n"
+        f"abc -liberty {name}.lib{unused} -constr {name}.constr -script {name}.abc\n"
+        f"opt_clean\ntee -q -o {name}.json stat -json -liberty {name}.lib\n"
         # OpenSTA does not read concatenations on the left of an assignment.
         f"splitnets -ports\nopt_clean -purge\nwrite_verilog -noattr {name}.v\n"
     )
@@ -155,6 +157,15 @@ def standard_cells(folder: Path, top: str, liberty: LibertyFile) -> dict[str, An
     if has_opensta():
         found |= _timed(folder, top, liberty)
     return found
+
+
+def _put_beside(file: Path, link: Path) -> None:
+    """Make *link* of *file*: the packaged Yosys sees its own folder wherever it is, /tmp too."""
+    link.unlink(missing_ok=True)
+    try:
+        link.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, link)
 
 
 def _timed(folder: Path, top: str, liberty: LibertyFile) -> dict[str, Any]:

@@ -18,7 +18,7 @@ _RUN = "import sys; from {package} import {function}; sys.exit({function}(sys.ar
 def yosys(script: str, folder: Path, name: str) -> None:
     """Run *script* in *folder*, with the packaged Yosys or the one that YOSYS names.
 
-    The packaged one sees *folder* and what is below the root, but not /tmp.
+    The packaged one sees *folder*; of what is elsewhere not all, /tmp for one.
     """
     (folder / f"{name}.ys").write_text(script, encoding="utf-8")
     command = [*_yosys_command(), "-q", "-l", f"{name}.log", f"{name}.ys"]

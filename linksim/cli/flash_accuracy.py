@@ -9,7 +9,8 @@ import typer
 from rich.progress import track
 
 from linksim.cli.output import check_folder, console, messages, print_json, print_table
-from linksim.flash.accuracy import Options, ScoredModel, Study, cases, read_windows
+from linksim.flash.accuracy import Options, Score, ScoredModel, Study, cases, read_windows
+from linksim.flash.quantizers import OWN_SCALE
 
 RESULTS = "flash-accuracy"
 
@@ -40,6 +41,13 @@ def accuracy_command(
         bool | None,
         typer.Option("--spikes/--no-spikes", help="Only with or without. Default: both."),
     ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(help="own, fp16, bf16, e8m0 or log8; again for more. Default: own."),
+    ] = None,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric", help="No minimum; for scales other than own.")
+    ] = False,
     scored_bytes: Annotated[
         int, typer.Option("--bytes", help="Bytes that are scored.")
     ] = Options.scored_bytes,
@@ -63,10 +71,12 @@ def accuracy_command(
         "groups": tuple(dict.fromkeys(group or ())),
         "zeros": tuple(dict.fromkeys(zero or ())),
         "spikes": () if spikes is None else (spikes,),
+        "scales": tuple(dict.fromkeys(scale or ())),
     }
     options = Options(
         model=model,
         text=text,
+        symmetric=symmetric,
         scored_bytes=scored_bytes,
         context=context,
         seed=seed,
@@ -110,6 +120,14 @@ def _run(study: Study, options: Options) -> None:
         study.run(case, model_of)
 
 
+def _case(one: Score) -> str:
+    if one.bits == 16:
+        return f"{one.ranks}, bf16"
+    case = f"{one.ranks}, {one.bits}, {one.group}, {one.zero or 'symmetric'}"
+    case += ", spikes" if one.spikes else ""
+    return case if one.scale == OWN_SCALE else f"{case}, {one.scale} scale"
+
+
 def _print(study: Study) -> None:
     columns = (
         "ranks, bits, group, zero",
@@ -121,10 +139,7 @@ def _print(study: Study) -> None:
     )
     rows = [
         (
-            f"{one.ranks}, bf16"
-            if one.bits == 16
-            else f"{one.ranks}, {one.bits}, {one.group}, {one.zero}"
-            + (", spikes" if one.spikes else ""),
+            _case(one),
             one.algorithm,
             f"{one.bits_per_value:.3f}",
             f"{one.bits_per_byte:.4f}",

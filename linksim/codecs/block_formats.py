@@ -122,6 +122,13 @@ class BlockCodec(LossyCodec):
             wide = self._values(Blocks(data[HEADER.size : start], sides, codes))
         return self._narrow(wide.reshape(-1)[:count])
 
+    def round_trip(self, values: Tensor) -> Tensor:
+        """What arrives of *values*, in their shape; nothing is packed for it."""
+        flat = self.values(values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            wide = self._values(self._coded(flat))
+        return self._narrow(wide.reshape(-1)[: flat.size]).reshape(np.asarray(values).shape)
+
     def _unpacked(self, body: Bytes, count: int) -> tuple[Bytes, Bytes]:
         whole, left = divmod(count, self._block)
         row_nbytes = self._side_nbytes + ceil_div(self._block * self._bits, 8)

@@ -17,6 +17,13 @@ from numpy.typing import NDArray
 from linksim.codecs.quantize import GroupQuantizer
 from linksim.errors import LinksimError
 from linksim.flash.collectives import all_reduce
+from linksim.flash.quantizers import (
+    OWN_SCALE,
+    SCALE_FORMATS,
+    AnyQuantizer,
+    FloatGroups,
+    message_quantizer,
+)
 from linksim.network.collectives.expansion import Values
 from linksim.traces.store import write_json
 
@@ -43,6 +50,10 @@ class Options:
     groups: tuple[int, ...] = (32,)
     zeros: tuple[str, ...] = ("point",)
     spikes: tuple[bool, ...] = (False, True)
+    scales: tuple[str, ...] = (OWN_SCALE,)
+    """Of `SCALE_FORMATS`; `zeros` and `spikes` are those of `own` alone."""
+    symmetric: bool = False
+    """Whether the other scales go without a minimum."""
     algorithms: tuple[str, ...] = ALGORITHMS
     scored_bytes: int = 8192
     """Bytes whose bits are counted: the second halves of the windows."""
@@ -54,6 +65,7 @@ class Options:
         for algorithm in self.algorithms:
             if algorithm not in ALGORITHMS:
                 raise LinksimError(f"algorithm {algorithm!r}: expected {' or '.join(ALGORITHMS)}")
+        self._check_scales()
         if self.context < 4 or self.context % 2:
             raise LinksimError(f"--context {self.context}: expected an even number from 4 on")
         if self.scored_bytes < self.context:
@@ -67,14 +79,32 @@ class Options:
         """How many windows are scored."""
         return self.scored_bytes // (self.context // 2)
 
-    def quantizers(self) -> list[GroupQuantizer]:
+    def quantizers(self) -> list[AnyQuantizer]:
         """Every quantizer; LinksimError for parameters that make none."""
-        return [
-            GroupQuantizer(bits=bits, group=group, zero=zero, spikes=spikes)
-            for group, zero, spikes, bits in product(
-                self.groups, self.zeros, self.spikes, self.bits
-            )
-        ]
+        found: list[AnyQuantizer] = []
+        for scale in self.scales:
+            if scale == OWN_SCALE:
+                chosen = product(self.groups, self.zeros, self.spikes, self.bits)
+                found += [
+                    GroupQuantizer(bits=bits, group=group, zero=zero, spikes=spikes)
+                    for group, zero, spikes, bits in chosen
+                ]
+            else:
+                found += [
+                    FloatGroups(bits=bits, group=group, scale=scale, symmetric=self.symmetric)
+                    for group, bits in product(self.groups, self.bits)
+                ]
+        return found
+
+    def _check_scales(self) -> None:
+        for scale in self.scales:
+            if scale not in SCALE_FORMATS:
+                expected = ", ".join(SCALE_FORMATS)
+                raise LinksimError(f"scale {scale!r}: expected one of {expected}")
+        if self.symmetric and OWN_SCALE in self.scales:
+            raise LinksimError(f"symmetric: expected a scale other than {OWN_SCALE}")
+        if self.spikes == (True,) and set(self.scales) != {OWN_SCALE}:
+            raise LinksimError(f"spikes: expected no scale but {OWN_SCALE}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +113,7 @@ class Case:
 
     ranks: int
     algorithm: str
-    quantizer: GroupQuantizer | None
+    quantizer: AnyQuantizer | None
     """None: bf16 as it is."""
 
 
@@ -94,7 +124,7 @@ class Score:
     ranks: int
     algorithm: str
     bits: int
-    """16: bf16 as it is; then `group` is 0 and `zero` empty."""
+    """16: bf16 as it is; then `group` is 0, and `zero` and `scale` are empty."""
     group: int
     zero: str
     spikes: bool
@@ -105,6 +135,8 @@ class Score:
     """Bits per byte more than with bf16 all-reduces."""
     loss_error: float
     """Standard error of `loss`, from the spread of the differences over the windows."""
+    scale: str = OWN_SCALE
+    """Of `SCALE_FORMATS`. With other scales than `own`, `zero` is empty where it is symmetric."""
 
 
 def read_windows(options: Options) -> NDArray[np.uint8]:
@@ -177,7 +209,8 @@ def run_case(model: ScoredModel, windows: NDArray[np.uint8], case: Case) -> Run:
 
 def score(run: Run, baseline: Run, *, window_bytes: int) -> Score:
     """What *run* says beside *baseline*, of *window_bytes* scored bytes a window."""
-    case, quantizer = run.case, run.case.quantizer
+    case, named = run.case, run.case.quantizer
+    quantizer = None if named is None else message_quantizer(named)
     differences = (run.window_bits - baseline.window_bits) / window_bytes
     return Score(
         ranks=case.ranks,
@@ -190,6 +223,7 @@ def score(run: Run, baseline: Run, *, window_bytes: int) -> Score:
         bits_per_byte=round(float(run.window_bits.mean()) / window_bytes, 5),
         loss=round(float(differences.mean()), 6),
         loss_error=round(float(differences.std(ddof=1)) / math.sqrt(len(differences)), 6),
+        scale="" if quantizer is None else quantizer.scale,
     )
 
 
@@ -264,16 +298,24 @@ class Study:
         same = ("model_sha256", "windows_sha256", "context")
         if any(document.get(name) != self.about[name] for name in same):
             return []
-        return [_stored_run(entry) for entry in document["runs"]]
+        return [stored_run(entry) for entry in document["runs"]]
 
 
-def _stored_run(entry: dict[str, Any]) -> Run:
-    case, quantizer = entry["case"], entry["case"]["quantizer"]
+def stored_run(entry: dict[str, Any]) -> Run:
+    """A run as the file keeps it."""
+    case = entry["case"]
     return Run(
-        Case(case["ranks"], case["algorithm"], quantizer and GroupQuantizer(**quantizer)),
+        Case(case["ranks"], case["algorithm"], _stored_quantizer(case["quantizer"])),
         np.array(entry["window_bits"]),
         entry["bits_per_value"],
     )
+
+
+def _stored_quantizer(parameters: dict[str, Any] | None) -> AnyQuantizer | None:
+    if parameters is None:
+        return None
+    # Parameters without a scale format are those of the quantizer with a scale of its own.
+    return FloatGroups(**parameters) if "scale" in parameters else GroupQuantizer(**parameters)
 
 
 def read_weights(model: Path) -> bytes:

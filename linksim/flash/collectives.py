@@ -15,9 +15,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from linksim.codecs.quantize import GroupQuantizer
-from linksim.codecs.quantize.realisations import COMPILED
 from linksim.errors import LinksimError
+from linksim.flash.quantizers import AnyQuantizer, MessageQuantizer, message_quantizer
 from linksim.network.collectives import Move, Schedule, schedule
 from linksim.network.collectives.expansion import Values
 
@@ -62,7 +61,7 @@ class CodedCollective:
 
 def all_reduce(
     tensors: Mapping[str, Values],
-    quantizer: GroupQuantizer | None,
+    quantizer: AnyQuantizer | None,
     *,
     algorithm: str = "two-step",
     groups: Sequence[Sequence[str]] | None = None,
@@ -88,7 +87,7 @@ def all_reduce(
 
 
 def coded(
-    plan: Schedule, tensors: Mapping[str, Values], quantizer: GroupQuantizer | None
+    plan: Schedule, tensors: Mapping[str, Values], quantizer: AnyQuantizer | None
 ) -> CodedCollective:
     """*tensors*, bf16 of any shape, carried over *plan* with every message through *quantizer*.
 
@@ -102,9 +101,8 @@ def coded(
         if tensor is None or tensor.dtype != ml_dtypes.bfloat16 or tensor.size != len(part):
             raise LinksimError(f"{plan.op}: rank {rank!r}: expected {len(part)} values of bf16")
         nodes[rank].values[_slice(part)] = tensor.reshape(-1).astype(np.float32)
-    messages = [
-        message for move in plan.moves for message in _make(move, plan, nodes, _Coder(quantizer))
-    ]
+    coder = _Coder(None if quantizer is None else message_quantizer(quantizer))
+    messages = [message for move in plan.moves for message in _make(move, plan, nodes, coder)]
     return CodedCollective(
         result={
             rank: nodes[rank].values[_slice(part)].astype(ml_dtypes.bfloat16)
@@ -122,7 +120,7 @@ def coded(
 class _Coder:
     """A quantizer, or bf16 as it is."""
 
-    quantizer: GroupQuantizer | None
+    quantizer: MessageQuantizer | None
 
     @property
     def passes(self) -> int:
@@ -132,9 +130,7 @@ class _Coder:
         with np.errstate(over="ignore", invalid="ignore"):
             sent = values.astype(ml_dtypes.bfloat16)
         if self.quantizer is not None:
-            groups = COMPILED.quantize(self.quantizer, sent.view(np.uint16))
-            decoded = COMPILED.dequantize(self.quantizer, groups, sent.size)
-            sent = decoded.view(ml_dtypes.bfloat16)
+            sent = self.quantizer.round_trip(sent)
         wide: NDArray[np.float32] = sent.astype(np.float32)
         return wide
 

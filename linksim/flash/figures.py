@@ -10,6 +10,7 @@ import matplotlib as mpl
 
 from linksim.flash.accuracy import Score
 from linksim.flash.comparison import ALL_KINDS, Finding
+from linksim.flash.quantizers import OWN_SCALE
 from linksim.units import ceil_div
 from linksim.writing import write_png
 
@@ -52,10 +53,11 @@ def error_figure(findings: Sequence[Finding], path: Path, note: str) -> None:
 def accuracy_figure(scores: Sequence[Score], path: Path, note: str) -> None:
     """Loss in bits per byte against bits on the wire: one panel for ranks, zero and group size.
 
-    Losses below 1e-4 are drawn there; bars are one standard error. *note* stands below.
+    Losses below 1e-4 are drawn there; bars are one standard error. *note* stands below. One
+    scale format is drawn: the quantizer's own, or the first if that is missing.
     """
-    kept = [one for one in scores if one.bits <= 8]
-    bits_of: dict[tuple[bool, int, int], set[int]] = {}
+    kept = _of_one_scale(scores)
+    bits_of: dict[tuple[int, int, int], set[int]] = {}
     for one in kept:
         bits_of.setdefault(_panel(one), set()).add(one.bits)
     # A panel without a line says less than the table.
@@ -82,14 +84,24 @@ def accuracy_figure(scores: Sequence[Score], path: Path, note: str) -> None:
     _save(figure, path, f"{note}; less than {_LEAST_LOSS:g} is drawn as {_LEAST_LOSS:g}")
 
 
-def _panel(one: Score) -> tuple[bool, int, int]:
+def _of_one_scale(scores: Sequence[Score]) -> list[Score]:
+    """Those of a quantizer: with its own scale format if there are any, else with the first."""
+    quantized = [one for one in scores if one.bits <= 8]
+    scales = [one.scale for one in quantized]
+    shown = OWN_SCALE if OWN_SCALE in scales else scales[0]
+    return [one for one in quantized if one.scale == shown]
+
+
+def _panel(one: Score) -> tuple[int, int, int]:
     """What the panels of losses are sorted by: zero points first."""
-    return one.zero != "point", one.ranks, one.group
+    return list(_ZERO_NAMES).index(one.zero), one.ranks, one.group
 
 
 def _title(one: Score) -> str:
-    zero = "zero point" if one.zero == "point" else "minimum"
-    return f"{one.ranks} ranks, groups of {one.group}, {zero}"
+    return f"{one.ranks} ranks, groups of {one.group}, {_ZERO_NAMES[one.zero]}"
+
+
+_ZERO_NAMES = {"point": "zero point", "min": "minimum", "": "symmetric"}
 
 
 _ZEROS = {"point": "quantizers with a zero point", "min": "quantizers with the group's minimum"}

@@ -81,6 +81,8 @@ def test_accuracy_refuses_bad_input(tmp_path: Path) -> None:
     options = ("--text", text, "--out", tmp_path / "out")
     linksim("flash", "accuracy", *options).refused("600 bytes: expected 16416 or more")
     linksim("flash", "accuracy", *options, "--algorithm", "tree").refused("'tree'")
+    linksim("flash", "accuracy", *options, "--scale", "fp8").refused("scale 'fp8'")
+    linksim("flash", "accuracy", *options, "--symmetric").refused("symmetric", "other than own")
     linksim(
         "flash", "accuracy", *options, "--context", "8", "--bytes", "16", "--model", tmp_path
     ).refused("model.safetensors: cannot be read")
@@ -104,3 +106,9 @@ def test_accuracy_scores_a_model_and_goes_on(tmp_path: Path) -> None:
     printed = linksim("flash", "accuracy", *longer)
     assert (printed.code, printed.err) == (0, "")
     assert "2, 5, 32, point, spikes" in printed.out
+    scaled = (*options, *grid, "--scale", "bf16", "--scale", "e8m0", "--symmetric")
+    assert len(linksim("flash", "accuracy", *scaled, "--json").json()["rows"]) == 7
+    assert "2, 2, 32, symmetric, e8m0 scale" in linksim("flash", "accuracy", *scaled).out
+    # A figure of nothing but another scale format.
+    alone = (*scaled, "--out", tmp_path / "alone")
+    assert len(linksim("flash", "accuracy", *alone, "--json").json()["rows"]) == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 from linksim.errors import LinksimError
-from linksim.flash.accuracy import Case, Options, Study, cases, plain, read_windows, run_case
+from linksim.flash.accuracy import (
+    Case,
+    Options,
+    Study,
+    cases,
+    plain,
+    read_windows,
+    run_case,
+    stored_run,
+)
 from tests.conftest import gaussian
 
 
@@ -115,6 +124,10 @@ def test_a_study_goes_on_where_it_was(options: Options, tmp_path: Path) -> None:
     [
         ({"bits": (1,)}, "bits is 1"),
         ({"algorithms": ("hierarchical",)}, "expected two-step or ring"),
+        ({"scales": ("fp8",)}, "scale 'fp8': expected one of own, fp16, bf16, e8m0, log8"),
+        ({"symmetric": True}, "symmetric: expected a scale other than own"),
+        ({"scales": ("bf16",), "spikes": (True,)}, "spikes: expected no scale but own"),
+        ({"scales": ("bf16",), "bits": (1,)}, "bits is 1"),
         ({"context": 7}, "--context 7"),
         ({"scored_bytes": 15}, "--bytes 15"),
     ],
@@ -122,6 +135,46 @@ def test_a_study_goes_on_where_it_was(options: Options, tmp_path: Path) -> None:
 def test_bad_options_are_refused(options: Options, change: dict[str, object], message: str) -> None:
     with pytest.raises(LinksimError, match=message):
         replace(options, **change)
+
+
+def test_results_without_scale_formats_are_gone_on_from(options: Options, tmp_path: Path) -> None:
+    windows, path = read_windows(options), tmp_path / "a.json"
+    models = {ranks: SumsOnly(ranks) for ranks in options.ranks}
+    first = Study(path, options, windows)
+    for case in cases(options):
+        first.run(case, models.__getitem__)
+    old = json.loads(path.read_text())
+    # Files as they were before scale formats could be chosen have one column less.
+    assert old["columns"].pop() == "scale"
+    old["rows"] = [row[:-1] for row in old["rows"]]
+    keys = {frozenset(run["case"]["quantizer"] or ()) for run in old["runs"]}
+    assert keys == {frozenset(), frozenset(("bits", "group", "zero", "spikes"))}
+    path.write_text(json.dumps(old))
+    more = replace(options, scales=("own", "bf16", "e8m0"))
+    study = Study(path, more, windows)
+    assert study.scores() == first.scores()
+    before = sum(model.runs for model in models.values())
+    for case in cases(more):
+        study.run(case, models.__getitem__)
+    # Two rank numbers, two algorithms, two scales, two numbers of bits.
+    assert sum(model.runs for model in models.values()) - before == 16
+    again = Study(path, more, windows)
+    assert again.document() == study.document()
+    assert again.document()["runs"][: len(old["runs"])] == old["runs"]
+    found = again.scores()[-1]
+    assert (found.bits, found.zero, found.scale, found.spikes) == (4, "min", "e8m0", False)
+    # Pieces of 171, 171 and 170 values: 86, 86 and 85 bytes of codes, six groups of 3 bytes.
+    assert found.bits_per_value == round(8 * 4 * (86 + 86 + 85 + 3 * 18) / (4 * 512), 4)
+
+
+def test_the_results_that_ship_are_gone_on_from() -> None:
+    path = Path(__file__).resolve().parents[2] / "results" / "study" / "flash-accuracy.json"
+    document = json.loads(path.read_text())
+    named = [stored_run(entry).case for entry in document["runs"]]
+    assert len(set(named)) == len(named) == len(document["rows"]) >= 93
+    assert [asdict(case) for case in named] == [entry["case"] for entry in document["runs"]]
+    scales = [row[document["columns"].index("scale")] for row in document["rows"]]
+    assert scales.count("own") + scales.count("") == 93
 
 
 def test_a_checkpoint_without_weights_is_refused(options: Options, tmp_path: Path) -> None:

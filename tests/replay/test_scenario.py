@@ -230,5 +230,7 @@ def test_shipped_scenarios_load_and_are_called_like_their_files(file: Path) -> N
     assert loaded.select.from_batch > 0
     named = ["off", "single-stage", "three-stage"]
     if loaded.sweep:
-        named.insert(2, "index-escape")
+        named[2:2] = ["lane-pool", "index-escape"]
+    if "quantized" in loaded.name:
+        named = ["off", "int4", "int4-spikes"]
     assert [run.name for run in loaded.run] == named
