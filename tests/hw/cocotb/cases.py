@@ -127,7 +127,7 @@ CASES = {
         encoder(8, 120, 32),
         encoder(16, 240, 64),
         speculative(4, 64, 16, 4, short=True),
-        speculative(8, 120, 32, 2),
+        speculative(8, 120, 32, 4),
         lane_pool(4, 64, 16, 4, short=True),
         lane_pool(8, 120, 32, 4),
         quantizer(8, bits=4, short=True),

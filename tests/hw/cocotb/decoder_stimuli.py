@@ -54,10 +54,14 @@ class DecoderStimuli:
                 yield [self.flit(symbols, slot)]
 
     def in_places(self) -> Iterator[list[bytes]]:
-        """Every code length behind so many of the shortest words that it gets into every place."""
+        """Every code length behind so many of the shortest words that it gets into every place.
+
+        The first word of a flit may begin in the middle of a block, whose other places it leaves
+        empty.
+        """
         for slot, of in enumerate(self.values.by_length, start=1):
             for bits in sorted(of):
-                for before in range(self.model.places):
+                for before in range(2 * self.model.places):
                     lengths = [min(of)] * before + [bits] + [min(of)] * 2
                     yield [self.flit(self.values.of_lengths(lengths, slot).symbols, slot)]
 
