@@ -112,6 +112,10 @@ class BookFit:
     """Mean over the tensors, round by round, the start first; the books are of the least."""
 
 
+_Code = tuple[Histogram, NDArray[np.int64]]
+"""Frequencies of a book's symbols and the lengths of their code words."""
+
+
 @dataclass(frozen=True)
 class _Assignment:
     book_of: NDArray[np.int64]
@@ -149,38 +153,33 @@ def fit_books(
     smoothed = [smoothing.counts(own, step) for own in shares]
     counts = [smoothed[i] for i in _seeds(shares, smoothed, biases, count)]
     history: list[float] = []
-    best: tuple[_Assignment, list[Histogram]] | None = None
+    best: tuple[_Assignment, list[_Code]] | None = None
     previous: _Assignment | None = None
     for _ in range(MAX_ROUNDS):
         lengths = [np.array(family_lengths("huffman", c, max_length)) for c in counts]
         assigned = _assign(stacked, lengths, biases)
         history.append(assigned.bits_per_symbol)
         if best is None or assigned.bits_per_symbol < best[0].bits_per_symbol:
-            best = assigned, counts
+            best = assigned, list(zip(counts, lengths, strict=True))
         if previous is not None and assigned.same(previous):
             break
         previous = assigned
         counts = _averages(shares, assigned, counts, step, smoothing)
     assert best is not None  # noqa: S101  there is at least one round
-    assigned, counts = _anchored(*best)
-    book = Codebook(
-        name,
-        view.fmt.name,
-        view.name,
-        kind,
-        lengths=family_lengths("huffman", counts[0], max_length),
-        max_length=max_length,
-        source=source,
-        smoothing=smoothing.describe(step),
-        frequencies=tuple(counts[0].tolist()),
-    )
-    books = [book] + [
-        replace(
-            book,
-            lengths=family_lengths("huffman", own, max_length),
-            frequencies=tuple(own.tolist()),
+    assigned, codes = _anchored(*best)
+    books = [
+        Codebook(
+            name,
+            view.fmt.name,
+            view.name,
+            kind,
+            lengths=tuple(own.tolist()),
+            max_length=max_length,
+            source=source,
+            smoothing=smoothing.describe(step),
+            frequencies=tuple(frequencies.tolist()),
         )
-        for own in counts[1:]
+        for frequencies, own in codes
     ]
     if count > 1:
         books = [replace(b, name=f"{name}.{number}") for number, b in enumerate(books, 1)]
@@ -250,13 +249,15 @@ def _averages(
     ]
 
 
-def _anchored(
-    assigned: _Assignment, counts: list[Histogram]
-) -> tuple[_Assignment, list[Histogram]]:
-    """The same books with bias 0 at the median of their tensors, most tensors first."""
+def _anchored(assigned: _Assignment, codes: list[_Code]) -> tuple[_Assignment, list[_Code]]:
+    """The same books with bias 0 at the median of their tensors, most tensors first.
+
+    Code lengths move with their frequencies: made anew, symbols equally frequent could swap
+    lengths, and the books would cost the tensors something else than was measured.
+    """
     biases = assigned.bias_of.copy()
     moved = []
-    for book, frequencies in enumerate(counts):
+    for book, (frequencies, lengths) in enumerate(codes):
         own = assigned.book_of == book
         anchor = 0
         if own.any():
@@ -264,8 +265,8 @@ def _anchored(
             median = ranked[(len(ranked) - 1) // 2]
             anchor = int(np.clip(median, ranked[-1] - MAX_BIAS, ranked[0] - MIN_BIAS))
         biases[own] -= anchor
-        moved.append(np.roll(frequencies, anchor))
-    sizes = np.bincount(assigned.book_of, minlength=len(counts))
+        moved.append((np.roll(frequencies, anchor), np.roll(lengths, anchor)))
+    sizes = np.bincount(assigned.book_of, minlength=len(codes))
     order = np.argsort(-sizes, kind="stable")
     place = np.argsort(order, kind="stable")
     return (

@@ -87,10 +87,10 @@ def test_averaging_in_the_wrong_direction_is_caught(monkeypatch: pytest.MonkeyPa
 def test_anchoring_in_the_wrong_direction_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     right = book_fitting._anchored
 
-    def wrong(assigned: Any, counts: Any) -> Any:
-        anchored, moved = right(assigned, counts)
-        by = int(moved[0].argmax()) - int(counts[0].argmax())
-        return anchored, [np.roll(moved[0], -2 * by)]
+    def wrong(assigned: Any, codes: Any) -> Any:
+        anchored, [moved] = right(assigned, codes)
+        by = int(moved[0].argmax()) - int(codes[0][0].argmax())
+        return anchored, [tuple(np.roll(part, -2 * by) for part in moved)]
 
     monkeypatch.setattr(book_fitting, "_anchored", wrong)
     with pytest.raises(AssertionError):
